@@ -1,0 +1,9 @@
+"""Depthwise convolutions."""
+
+from pyconv.bench.problems import scaled
+
+PROBLEMS = [problem for problem in scaled() if problem.is_depthwise]
+
+
+def test_depthwise(benchmark, call):
+    benchmark(call)

@@ -1,0 +1,9 @@
+"""Maximum and average pooling."""
+
+from pyconv.bench.problems import scaled
+
+PROBLEMS = [problem for problem in scaled() if problem.is_pool]
+
+
+def test_pool(benchmark, call):
+    benchmark(call)

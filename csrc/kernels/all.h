@@ -1,0 +1,40 @@
+/* Every microkernel body, for one `real` and one set of vector operations, and the table that lists them.
+ * The including file has set ISA, REAL_BITS, the tile shape (GROUPS, GROUP_ROWS, NV) and included its simd header
+ * through `SIMD`. */
+#if REAL_BITS == 32
+typedef float NAME(real_type);
+#else
+typedef double NAME(real_type);
+#endif
+#define real NAME(real_type)
+#include SIMD
+
+#define NR (NV * LANES)
+#define INLINE static inline __attribute__((always_inline))
+
+#define PLANAR_ROWS 6
+#define PLANAR_VECTORS 4
+
+#include "gemm.h"
+#include "planar.h"
+#include "depthwise.h"
+#include "move.h"
+#include "peak.h"
+
+const kernel_table TABLE_NAME = {
+    .lanes = LANES,
+    .groups = GROUPS,
+    .group_rows = GROUP_ROWS,
+    .nr = NR,
+    .planar_rows = PLANAR_ROWS,
+    .planar_columns = PLANAR_VECTORS * LANES,
+    .tile = NAME(tile),
+    .planar = NAME(planar),
+    .depthwise = NAME(depthwise),
+    .depthwise_weights = NAME(depthwise_weights),
+    .copy_block = NAME(copy_block),
+    .spread_block = NAME(spread_block),
+    .fma_chain = NAME(fma_chain),
+};
+
+#include "undefine.h"

@@ -1,0 +1,23 @@
+/* Forgets what all.h and a simd header defined, so that both can be included again for another `real`. */
+#undef real
+#undef NR
+#undef INLINE
+#undef PLANAR_ROWS
+#undef PLANAR_VECTORS
+#undef vec
+#undef LANES
+#undef AVX2
+#undef AVX512
+#undef AVX512_MASK
+#undef NEON
+#undef NEON_SET1
+#undef v_set1
+#undef v_load
+#undef v_store
+#undef v_load_n
+#undef v_store_n
+#undef v_fma
+#undef v_max
+#undef v_min
+#undef v_sqrt
+#undef v_interleave

@@ -1,0 +1,40 @@
+/* Vector operations of AVX2 with FMA. v_max and v_min give the second operand where either is NaN. */
+#if REAL_BITS == 32
+#define vec __m256
+#define LANES 8
+#define AVX2(op) _mm256_##op##_ps
+#else
+#define vec __m256d
+#define LANES 4
+#define AVX2(op) _mm256_##op##_pd
+#endif
+
+/* -1 in the first n lanes */
+static inline __m256i NAME(first)(int64_t n) {
+#if REAL_BITS == 32
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+#else
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+#endif
+}
+
+/* a0 b0 a1 b1 …: the first halves of a and b, and the second */
+static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
+    vec even = AVX2(unpacklo)(a, b), odd = AVX2(unpackhi)(a, b); /* within halves of a register */
+#if REAL_BITS == 32
+    *low = _mm256_permute2f128_ps(even, odd, 0x20), *high = _mm256_permute2f128_ps(even, odd, 0x31);
+#else
+    *low = _mm256_permute2f128_pd(even, odd, 0x20), *high = _mm256_permute2f128_pd(even, odd, 0x31);
+#endif
+}
+
+#define v_set1(x) AVX2(set1)(x)
+#define v_load(p) AVX2(loadu)(p)
+#define v_store(p, v) AVX2(storeu)(p, v)
+#define v_load_n(p, n) AVX2(maskload)(p, NAME(first)(n))
+#define v_store_n(p, v, n) AVX2(maskstore)(p, NAME(first)(n), v)
+#define v_fma(a, b, c) AVX2(fmadd)(a, b, c)
+#define v_max(a, b) AVX2(max)(a, b)
+#define v_min(a, b) AVX2(min)(a, b)
+#define v_sqrt(a) AVX2(sqrt)(a)
+#define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)

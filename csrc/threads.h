@@ -1,0 +1,11 @@
+/* Parallel loops: the one place that knows OpenMP, forked children and denormals. */
+#ifndef PYCONV_THREADS_H
+#define PYCONV_THREADS_H
+
+#include <stdint.h>
+
+/* Runs task(context, i, worker) once for each i < tasks, on at most `threads` threads; worker < threads names the thread,
+ * for scratch memory. Tasks are handed out in order as threads come free, so a task must not depend on its worker. */
+void pyconv_parallel_for(int64_t tasks, int threads, void (*task)(void *context, int64_t i, int worker), void *context);
+
+#endif

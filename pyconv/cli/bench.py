@@ -1,0 +1,108 @@
+"""`pyconv bench`: our backends and the installed peers on the named problems."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from pyconv._extras import require
+from pyconv.bench import engines, problems, report, session
+from pyconv.bench.peak import peak_flops
+from pyconv.kernels.threads import get_num_threads
+
+DESCRIPTION = "Time pyconv's backends and the installed peers on layers of known networks."
+EXAMPLE = """\
+examples:
+  pyconv bench
+  pyconv bench --problems 'resnet50/*' --backends 'native*' --passes forward,backward --json new.json --png new.png
+  pyconv bench --problems depthwise,convnext/dw96.7x7@16 --peers torch,torch-cl
+  pyconv bench --problems short --compare old.json      (exit code 1 if a ratio fell by more than 10 %)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--problems",
+        metavar="GLOBS",
+        help="names, classes, short; comma-separated; @N behind one: batch N, @small: scaled down (default: short)",
+    )
+    ours, peers, passes = (", ".join(names) for names in (engines.BACKENDS, engines.PEERS, problems.PASSES))
+    parser.add_argument("--backends", default="*", metavar="GLOBS", help=f"of {ours} (default: all)")
+    parser.add_argument("--peers", default="*", metavar="GLOBS", help=f"of {peers}, or none (default: all)")
+    parser.add_argument("--passes", default="forward,backward", metavar="LIST", help=f"of {passes} (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time an engine gets (%(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of each engine (default: the usable cores)")
+    parser.add_argument("--json", metavar="FILE", help="write the measurements and the machine's facts")
+    parser.add_argument("--png", metavar="FILE", help="draw GFLOP/s as bars")
+    parser.add_argument("--compare", metavar="FILE", help="hold the ratios to the best peer against an earlier --json")
+    parser.add_argument("--list", action="store_true", help="list the problems (all, or those of --problems) and stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code: 0, or 1 after a regression."""
+    if args.list:
+        _list(problems.select(args.problems) if args.problems else problems.PROBLEMS.values())
+        return 0
+    chosen = problems.select(args.problems or "short")
+    passes = _passes(args.passes)
+    if not args.seconds > 0:
+        raise ValueError(f"--seconds must be above 0, not {args.seconds}")
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads must be at least 1, not {args.threads}")
+    old = report.Report.load(args.compare) if args.compare else None
+    if args.png:
+        require("matplotlib", "bench")  # now rather than after the run
+    racing = _available(engines.choose(engines.BACKENDS, args.backends) + engines.choose(engines.PEERS, args.peers))
+
+    threads = args.threads or get_num_threads()
+    facts = report.machine(threads, *peak_flops(threads))
+    print(report.heading(facts), flush=True)
+    new = report.Report(facts, [])
+    by_name = {p.name: p for p in chosen}
+    for measurements in session.run(chosen, passes, racing, threads, args.seconds):
+        new.measurements += measurements
+        print(report.table(by_name[measurements[0].problem], measurements, facts["peak_flops"]), end="\n\n", flush=True)
+    print(report.summary(new))
+    if args.json:
+        new.save(args.json)
+    if args.png:
+        report.plot(new, args.png)
+    return _compare(old, new) if old else 0
+
+
+def _list(listed: Iterable[problems.Problem]) -> None:
+    for problem in listed:
+        print(f"{problem.name:<30}{problem.group:<12}{problem.flops() / 1e6:>10.1f} MFLOP  {problem}")
+
+
+def _passes(text: str) -> list[str]:
+    passes = [name.strip() for name in text.split(",")]
+    for name in passes:
+        if name not in problems.PASSES:
+            raise ValueError(f"pass {name!r} is unknown: use {', '.join(problems.PASSES)}")
+    return passes
+
+
+def _available(chosen: list[engines.Engine]) -> list[engines.Engine]:
+    """Those that can run here; the others are named on stderr."""
+    available = []
+    for engine in chosen:
+        reason = engine.unavailable()
+        if reason is None:
+            available.append(engine)
+        else:
+            print(f"{engine.name} is left out: {reason}", file=sys.stderr)
+    if not available:
+        raise ValueError("no engine to time: every backend and peer named is left out")
+    return available
+
+
+def _compare(old: report.Report, new: report.Report) -> int:
+    regressions = report.compare(old, new)
+    for regression in regressions:
+        print(f"regression: {regression}", file=sys.stderr)
+    return 1 if regressions else 0

@@ -1,0 +1,141 @@
+"""The settings of a training run: where each comes from, what it may be, and the TOML file that repeats the run.
+
+The command line wins over `--config`, and that over the recipe of the data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from pyconv.cli import toml
+from pyconv.train.recipes import LEARNING_RATES, recipe
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its type, its help, and what the command line calls its value."""
+
+    type: type
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] | None = None
+    many: bool = False
+    least: float | None = None
+
+
+@dataclass
+class Settings:
+    """A run's settings, all of them."""
+
+    dataset: str = "digits"
+    data_dir: str | None = None
+    image_size: int | None = None
+    model: str = ""
+    epochs: int = 0
+    batch_size: int = 0
+    optimizer: str = ""
+    lr: float = 0.0
+    schedule: str = ""
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: str = ""
+    augment: tuple[str, ...] = field(default=())
+    seed: int = 0
+    threads: int | None = None
+    backend: str | None = None
+
+
+def _table() -> dict[str, Setting]:
+    from pyconv import data, kernels, optim
+
+    schedules = optim.schedules.names()
+    return {
+        "dataset": Setting(str, f"{', '.join(data.DATASETS)} (default: digits)", "NAME", data.names()),
+        "data_dir": Setting(str, "folder (or .npz file) that holds the data", "DIR"),
+        "image_size": Setting(int, "folder: height and width that images are brought to (64)", "PIXELS", least=8),
+        "model": Setting(str, "a network of pyconv.models (default: by data set)", "NAME"),
+        "epochs": Setting(int, "passes over the training data", "N", least=1),
+        "batch_size": Setting(int, "samples a step", "N", least=1),
+        "optimizer": Setting(str, ", ".join(optim.names()), "NAME", optim.names()),
+        "lr": Setting(float, "learning rate (of a schedule: its largest)", "X", least=0),
+        "schedule": Setting(str, f"of the learning rate: {', '.join(schedules)}", "NAME", schedules),
+        "weight_decay": Setting(float, "pull of the weights towards 0", "X", least=0),
+        "label_smoothing": Setting(float, "share of the target spread over all classes", "X", least=0),
+        "class_weights": Setting(str, "balanced: each class counts the same, or none", "HOW", ("none", "balanced")),
+        "augment": Setting(str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True),
+        "seed": Setting(int, "of first weights, order, augmentation and dropout", "N", least=0),
+        "threads": Setting(int, "threads to compute with (default: the usable cores)", "N", least=1),
+        "backend": Setting(str, f"{', '.join(kernels.BACKENDS)} (default: the best that loads)", "NAME", kernels.BACKENDS),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare one option a setting; those not given are left out of the result."""
+    for name, setting in _table().items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=setting.type,
+            nargs="*" if setting.many else None,
+            metavar=setting.metavar,
+            help=setting.help,
+            default=argparse.SUPPRESS,
+        )
+
+
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings on the command line."""
+    return {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
+
+
+def resolve(options: dict[str, Any], config: str | PathLike[str] | None = None) -> Settings:
+    """Complete settings from those given, those in a TOML file and the recipe.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or a value that will not do; the message names it.
+    """
+    chosen = {**(_from_toml(config) if config else {}), **options}
+    _check(chosen)
+    values = {**recipe(chosen.get("dataset", "digits")), **chosen}
+    values.setdefault("lr", LEARNING_RATES[values["optimizer"]])
+    if values.get("data_dir") is not None:
+        values["data_dir"] = str(Path(values["data_dir"]).resolve())  # the file must mean the same from anywhere
+    values["augment"] = tuple(a for a in values["augment"] if a != "none")
+    return Settings(**values)
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as the text of a TOML file."""
+    return toml.dumps({f.name: getattr(settings, f.name) for f in fields(Settings)})
+
+
+def _from_toml(path: str | PathLike[str]) -> dict[str, Any]:
+    values = toml.read(path)
+    table = _table()
+    for name, value in values.items():
+        if name not in table:
+            raise ValueError(f"{path}: unknown setting {name!r}; there are {', '.join(table)}")
+        wanted = table[name].type
+        for item in value if table[name].many and isinstance(value, list) else [value]:
+            number = wanted is float and isinstance(item, int)
+            if isinstance(item, bool) or not (number or isinstance(item, wanted)):
+                raise ValueError(f"{path}: {name} must be {wanted.__name__}, not {item!r}")
+        if table[name].many and not isinstance(value, list):
+            values[name] = [value]
+    return values
+
+
+def _check(values: dict[str, Any]) -> None:
+    for name, setting in _table().items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if setting.choices and value not in setting.choices:
+            raise ValueError(f"{name} must be one of {', '.join(setting.choices)}, not {value!r}")
+        if setting.least is not None and not value >= setting.least:
+            raise ValueError(f"{name} must be at least {setting.least}, not {value}")

@@ -1,0 +1,174 @@
+"""Augmentation: random changes of training images that keep their meaning, a whole batch at a time in NumPy.
+
+Every transform is a function ``(x, rng, amount) -> x`` on float images (N, C, H, W) from 0 to 1; it leaves its argument
+alone and draws each image's own change from `rng`. Pixels from outside of an image repeat its edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+def flip(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Mirror left and right with the probability `amount`."""
+    chosen = rng.random(len(x)) < amount
+    y = x.copy()
+    y[chosen] = x[chosen, :, :, ::-1]
+    return y
+
+
+def shift(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Move by whole pixels, up to the share `amount` of the size in each direction."""
+    n, _, height, width = x.shape
+    reach = round(amount * height), round(amount * width)
+    padded = np.pad(x, ((0, 0), (0, 0), (reach[0],) * 2, (reach[1],) * 2), mode="edge")
+    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (N, C, 2a+1, 2b+1, H, W)
+    return windows[np.arange(n), :, rng.integers(0, 2 * reach[0] + 1, n), rng.integers(0, 2 * reach[1] + 1, n)]
+
+
+def crop(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Cut out a part that is smaller by up to the share `amount`, anywhere, and enlarge it to the old size."""
+    n, _, height, width = x.shape
+    scale = rng.uniform(1 - amount, 1, n)
+    row, column = rng.random((2, n)) * (1 - scale)  # where the part begins, as a share of the size
+    rows = _centres(height) * scale[:, None] + row[:, None] * height
+    columns = _centres(width) * scale[:, None] + column[:, None] * width
+    return _sample(x, (rows - 0.5)[:, :, None], (columns - 0.5)[:, None, :])
+
+
+def rotate(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Turn about the centre by up to `amount` degrees either way."""
+    n, _, height, width = x.shape
+    angle = np.deg2rad(rng.uniform(-amount, amount, n))[:, None, None]
+    down = (_centres(height) - height / 2)[None, :, None]
+    right = (_centres(width) - width / 2)[None, None, :]
+    cos, sin = np.cos(angle), np.sin(angle)
+    rows = cos * down - sin * right + height / 2 - 0.5
+    columns = sin * down + cos * right + width / 2 - 0.5
+    return _sample(x, rows, columns)
+
+
+def colour(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Change brightness, contrast and (with three channels) saturation, each by a factor of 1 ± `amount`."""
+    brightness, contrast, saturation = rng.uniform(1 - amount, 1 + amount, (3, len(x), 1, 1, 1)).astype(x.dtype)
+    y = x * brightness
+    mean = y.mean((1, 2, 3), keepdims=True)
+    y = (y - mean) * contrast + mean
+    if x.shape[1] == 3:
+        grey = y.mean(1, keepdims=True)
+        y = (y - grey) * saturation + grey
+    return np.clip(y, 0, 1, out=y)
+
+
+def cutout(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Paint over a square whose side is the share `amount` of the image's, with the image's mean (DeVries, Taylor 2017)."""
+    n, _, height, width = x.shape
+    inside = []
+    for size in (height, width):
+        centre, half = rng.integers(0, size, n), max(1, round(amount * size)) / 2
+        inside.append(np.abs(np.arange(size) - centre[:, None]) < half)
+    square = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+    return np.where(square, x.mean((2, 3), keepdims=True), x)
+
+
+class _Transform(NamedTuple):
+    function: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
+    default: float  # the amount where none is given
+    largest: float
+
+
+TRANSFORMS = {
+    "flip": _Transform(flip, 0.5, 1),
+    "shift": _Transform(shift, 0.1, 1),
+    "crop": _Transform(crop, 0.2, 0.9),
+    "rotate": _Transform(rotate, 15, 180),
+    "colour": _Transform(colour, 0.3, 1),
+    "cutout": _Transform(cutout, 0.25, 1),
+}
+
+
+class Augment:
+    """A chain of random transforms of image batches.
+
+    Parameters
+    ----------
+    *transforms : str
+        Names out of ``flip``, ``shift``, ``crop``, ``rotate``, ``colour``, ``cutout``, each alone or with an amount:
+        ``"shift=0.1"`` (a share of the size), ``"rotate=15"`` (degrees), ``"flip=0.5"`` (a probability).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or an amount out of range.
+
+    Examples
+    --------
+    >>> augment = Augment("flip", "shift=0.25")
+    >>> x = np.zeros((2, 3, 8, 8), np.float32)
+    >>> augment(x, np.random.default_rng(0)).shape
+    (2, 3, 8, 8)
+    """
+
+    def __init__(self, *transforms: str):
+        self.transforms = transforms
+        self._chain = [_parse(text) for text in transforms]
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Changed images; the result has the dtype of `x` and is C-contiguous."""
+        if self._chain and x.ndim != 4:
+            raise ValueError(f"augmentation takes images (N, C, H, W), not an array of shape {x.shape}")
+        y = x
+        for function, amount in self._chain:
+            y = function(y, rng, amount)
+        return np.ascontiguousarray(y, dtype=x.dtype)
+
+    def __repr__(self) -> str:
+        return f"Augment({', '.join(map(repr, self.transforms))})"
+
+
+def as_augment(augment: Augment | Iterable[str] | None) -> Augment | None:
+    """An `Augment` from what callers may give; None for nothing to do."""
+    if augment is None or isinstance(augment, Augment) or callable(augment):
+        return augment
+    names = [augment] if isinstance(augment, str) else list(augment)
+    return Augment(*names) if names else None
+
+
+def _parse(text: str) -> tuple[Callable[..., np.ndarray], float]:
+    name, _, value = text.partition("=")
+    if name not in TRANSFORMS:
+        raise ValueError(f"augmentation must be one of {', '.join(TRANSFORMS)}, not {name!r}")
+    transform = TRANSFORMS[name]
+    try:
+        amount = float(value) if value else transform.default
+    except ValueError:
+        raise ValueError(f"the amount of {name} must be a number, not {value!r}") from None
+    if not 0 <= amount <= transform.largest:
+        raise ValueError(f"the amount of {name} must lie between 0 and {transform.largest}, not {value}")
+    return transform.function, amount
+
+
+def _centres(size: int) -> np.ndarray:
+    return np.arange(size) + 0.5
+
+
+def _sample(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Bilinear interpolation of x (N, C, H, W) at positions that broadcast to (N, H, W), in pixels from 0."""
+    n, channels, height, width = x.shape
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    top, left = rows.astype(np.intp), columns.astype(np.intp)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, along = (rows - top).astype(x.dtype)[:, None], (columns - left).astype(x.dtype)[:, None]
+    planes = x.reshape(n, channels, height * width)
+
+    def pixels(row, column):
+        index = np.broadcast_to(row * width + column, (n, height, width)).reshape(n, 1, height * width)
+        return np.take_along_axis(planes, index, axis=2).reshape(x.shape)
+
+    upper = pixels(top, left) * (1 - along) + pixels(top, right) * along
+    lower = pixels(bottom, left) * (1 - along) + pixels(bottom, right) * along
+    return upper * (1 - down) + lower * down

@@ -1,0 +1,95 @@
+"""Convolution in C: arrays become pointers and strides, a problem becomes a `pyconv_conv`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pyconv.kernels.native.library import ffi, lib, pointer, workspace
+from pyconv.kernels.padding import fold
+from pyconv.kernels.spec import PADDING_MODES, ConvSpec
+from pyconv.kernels.threads import get_num_threads
+
+FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
+
+
+def conv(y, x, w, b, spec):
+    """y = x ∗ w + b."""
+    x, w = aligned(x), aligned(w)
+    problem, threads = _prepare(FORWARD, spec, x, w, y)
+    bias = None if b is None else np.ascontiguousarray(b)
+    lib.pyconv_conv_forward(problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads)
+
+
+def conv_backward_data(dx, dy, w, b, spec):
+    """dx = wᵀ ∗ dy + b. Padding that is not zeros is an adjoint of its own: the gradient of the padded x is folded back."""
+    if spec.padding_mode != "zeros":
+        size = tuple(n + begin + end for n, (begin, end) in zip(dx.shape[2:], spec.padding, strict=True))
+        padded = np.empty((*dx.shape[:2], *size), dx.dtype)
+        inner = ConvSpec(spec.stride, ((0, 0),) * len(size), spec.dilation, spec.groups)
+        conv_backward_data(padded, dy, w, None, inner)
+        fold(dx, padded, spec.padding, spec.padding_mode)
+        if b is not None:
+            dx += b.reshape(-1, *(1,) * len(size))
+        return
+    dy, w = aligned(dy), aligned(w)
+    problem, threads = _prepare(BACKWARD_DATA, spec, dx, w, dy)
+    bias = None if b is None else np.ascontiguousarray(b)
+    lib.pyconv_conv_backward_data(
+        problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), _memory(problem, BACKWARD_DATA, threads), threads
+    )
+
+
+def conv_backward_weights(dw, dy, x, spec):
+    """dw = the correlation of x with dy."""
+    dy, x = aligned(dy), aligned(x)
+    problem, threads = _prepare(BACKWARD_WEIGHTS, spec, x, dw, dy)
+    lib.pyconv_conv_backward_weights(
+        problem, pointer(dy), pointer(x), pointer(dw), _memory(problem, BACKWARD_WEIGHTS, threads), threads
+    )
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array itself, or a copy where C could not read its elements in place."""
+    return array if array.flags.aligned else array.copy()
+
+
+def _prepare(kind: int, spec: ConvSpec, x, w, y) -> tuple[Any, int]:
+    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize), get_num_threads()
+
+
+def _memory(problem, kind: int, threads: int):
+    return workspace(lib.pyconv_conv_workspace(problem, kind, threads))
+
+
+@lru_cache(maxsize=256)
+def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize):
+    lead = (1,) * (5 - len(x_shape))  # a missing depth or height is an axis of one
+    none = (0,) * len(lead)
+
+    def strides(of):
+        elements = [s // itemsize for s in of]
+        return [*elements[:2], *none, *elements[2:]]
+
+    return ffi.new(
+        "pyconv_conv *",
+        {
+            "n": x_shape[0],
+            "c": x_shape[1],
+            "k": w_shape[0],
+            "groups": spec.groups,
+            "in": [*lead, *x_shape[2:]],
+            "out": [*lead, *y_shape[2:]],
+            "kernel": [*lead, *w_shape[2:]],
+            "stride": [*lead, *spec.stride],
+            "dilation": [*lead, *spec.dilation],
+            "pad": [*none, *(begin for begin, _ in spec.padding)],
+            "x_strides": strides(x_strides),
+            "y_strides": strides(y_strides),
+            "w_strides": strides(w_strides),
+            "padding_mode": PADDING_MODES.index(spec.padding_mode),
+            "real_bits": 8 * itemsize,
+        },
+    )

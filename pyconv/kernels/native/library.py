@@ -1,0 +1,66 @@
+"""The C library: loading it, the instruction set it uses, and the memory it works in."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+try:
+    from pyconv.kernels.native._lib import ffi, lib
+except ImportError as error:
+    raise ImportError(
+        "the C kernels are not built; install a C compiler (gcc or clang) and reinstall pyconv-engine"
+    ) from error
+
+_KEPT_BYTES = 64 << 20  # a thread keeps a workspace up to this size for its next call
+_local = threading.local()
+
+
+def isas() -> tuple[str, ...]:
+    """Instruction sets that this machine can run, best first."""
+    names = []
+    index = 0
+    while (name := lib.pyconv_isa_name(index)) != ffi.NULL:
+        if lib.pyconv_isa_supported(index):
+            names.append(ffi.string(name).decode())
+        index += 1
+    return tuple(names)
+
+
+def get_isa() -> str:
+    """The instruction set in use."""
+    return ffi.string(lib.pyconv_isa()).decode()
+
+
+def set_isa(name: str) -> None:
+    """Use one of `isas()` in the whole process; not while kernels run in other threads."""
+    if lib.pyconv_select_isa(name.encode()):
+        raise ValueError(f"instruction set must be one of {', '.join(isas())} on this machine, not {name!r}")
+
+
+def workspace(size: int) -> Any:
+    """A pointer to `size` bytes, aligned to a cache line, that this thread may use until its next call."""
+    kept = getattr(_local, "buffer", None)
+    if kept is None or kept[1] < size:
+        buffer = np.empty(size + 64, np.uint8)
+        address = -(-buffer.ctypes.data // 64) * 64
+        kept = (buffer, size, ffi.cast("void *", address))
+        if size <= _KEPT_BYTES:
+            _local.buffer = kept
+        else:
+            _local.transient = kept  # freed by the next large call or with the thread
+    return kept[2]
+
+
+def pointer(array: np.ndarray | None) -> Any:
+    """The address of an array's first element."""
+    if array is None:
+        return ffi.NULL
+    return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+if os.environ.get("PYCONV_ISA"):
+    set_isa(os.environ["PYCONV_ISA"])

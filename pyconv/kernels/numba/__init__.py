@@ -1,0 +1,23 @@
+"""The Numba backend: loops jitted for this machine, where no compiled library can be had."""
+
+from __future__ import annotations
+
+try:
+    import numba as _numba  # noqa: F401
+except ImportError as error:
+    raise ImportError("the numba backend needs Numba: pip install pyconv-engine[numba]") from error
+
+from pyconv.kernels import Row
+from pyconv.kernels.numba import conv, depthwise
+
+KERNELS = {
+    "conv": (Row("depthwise", depthwise.conv, depthwise.refuse), Row("implicit_gemm", conv.conv)),
+    "conv_backward_data": (
+        Row("depthwise", depthwise.conv_backward_data, depthwise.refuse),
+        Row("implicit_gemm", conv.conv_backward_data),
+    ),
+    "conv_backward_weights": (
+        Row("depthwise", depthwise.conv_backward_weights, depthwise.refuse),
+        Row("implicit_gemm", conv.conv_backward_weights),
+    ),
+}

@@ -1,0 +1,101 @@
+"""Dense convolution and its two adjoints: what `gemm.py` is asked to do for each.
+
+The data gradient is a set of forward convolutions of dy (`geometry.backward_phases`), the weight gradient its own loop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconv.kernels import threads
+from pyconv.kernels.numba import gemm
+from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad, phase_of
+from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
+from pyconv.kernels.numba.runtime import parallel
+from pyconv.kernels.numba.tile import MR, VECTOR_BYTES
+from pyconv.kernels.spec import ConvSpec
+
+PIECES = 16  # into how many the weight gradient's work is cut, whatever the threads: the order of its sums must not vary
+
+
+@kernel
+def conv(y: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
+    """y (N, K, *O) = x (N, C, *I) * w (K, C/groups, *R) + b (K,)."""
+    x, spec = pad(x, spec)
+    outs, ins = w.shape[0] // spec.groups, w.shape[1]
+    taps = forward_taps(spec, w.shape[2:])
+    weights = source(w)
+    strides = outs * weights.strides[0], weights.strides[0], weights.strides[1]
+    size = (y.shape[0], *triple(y.shape[2:], 1))
+    _convolve(target(y), size, source(x), triple(x.shape[2:], 1), weights, strides, b, (spec.groups, outs, ins), taps)
+
+
+@kernel
+def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
+    """dx (N, C, *I) from dy (N, K, *O) and w (K, C/groups, *R), plus b (C,): a transposed convolution."""
+    if spec.padding_mode != "zeros":
+        fold(conv_backward_data, dx, dy, w, b, spec)
+        return
+    outs, ins = w.shape[1], w.shape[0] // spec.groups
+    weights, whole, given = source(w), target(dx), source(dy)
+    strides = ins * weights.strides[0], weights.strides[1], weights.strides[0]
+    for phase, taps in backward_phases(spec, w.shape[2:]):
+        part, size = phase_of(whole, triple(dx.shape[2:], 1), phase, triple(spec.stride, 1))
+        counts = spec.groups, outs, ins
+        _convolve(part, (len(dx), *size), given, triple(dy.shape[2:], 1), weights, strides, b, counts, taps)
+
+
+@kernel
+def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: ConvSpec) -> None:
+    """dw (K, C/groups, *R) from dy (N, K, *O) and x (N, C, *I)."""
+    if dy.size == 0:
+        dw[...] = 0
+        return
+    x, spec = pad(x, spec)
+    outs, ins = dw.shape[0] // spec.groups, dw.shape[1]
+    taps = forward_taps(spec, dw.shape[2:])
+    size, x_size = (dy.shape[0], *triple(dy.shape[2:], 1)), triple(x.shape[2:], 1)
+    gradient, given, weights = source(dy), source(x), target(dw)
+    rows = given.channels_last
+    depth, blocks = ins * len(taps.offsets), -(-int(np.prod(size)) // gemm.PIXELS)
+    panels = -(-depth // gemm.DEPTH) * spec.groups
+    slices = max(1, min(blocks, PIECES // panels))
+    counts = spec.groups, outs, ins, slices
+    tiles = -(-outs // (VECTOR_BYTES // dw.itemsize))
+    parts = np.empty(slices * spec.groups * -(-depth // MR) * MR * tiles * VECTOR_BYTES // dw.itemsize, dw.dtype)
+    work = int(np.prod(size)) * dw.size
+    arguments = parts, *gradient, size, *given, x_size, taps.stride, taps.offsets, counts, rows
+    parallel(gemm.correlate, slices * panels, work, *arguments)
+    places = _places(taps, weights)
+    parallel(gemm.gather_weights, spec.groups * tiles, dw.size * slices, *weights[:2], weights.strides, places, parts, counts, rows)
+
+
+def _convolve(
+    y: Flat,
+    y_size: tuple[int, ...],
+    x: Flat,
+    x_size: tuple[int, ...],
+    weights: Flat,
+    strides: tuple[int, int, int],
+    b: np.ndarray | None,
+    counts: tuple[int, int, int],
+    taps: Taps,
+) -> None:
+    """y = x * weights + b, in groups of outs and ins channels (`counts`); strides: of a group, out and in channel of w."""
+    groups, outs, ins = counts
+    rows = x.channels_last
+    pixels, lanes = int(np.prod(y_size)), VECTOR_BYTES // y.memory.itemsize if rows else MR
+    tiles, depth = -(-outs // lanes), ins * len(taps.offsets)
+    packed = np.empty(groups * tiles * lanes * depth, y.memory.dtype)
+    places = _places(taps, weights)
+    parallel(gemm.pack_weights, groups * tiles, packed.size, packed, *weights[:2], strides, places, outs, ins, rows)
+    bias = np.empty(0, y.memory.dtype) if b is None else np.array(b)
+    units, count = -(-pixels // gemm.PIXELS) * groups, threads.get_num_threads()
+    parts = 1 if units >= 4 * count else min(tiles, count)
+    arguments = *y, y_size, *x, x_size, taps.stride, taps.offsets, packed, bias, (*counts, parts), rows
+    parallel(gemm.convolve, units * parts, pixels * groups * outs * depth, *arguments)
+
+
+def _places(taps: Taps, weights: Flat) -> np.ndarray:
+    """Where in the weights' memory each tap stands, from a channel's first element."""
+    return taps.positions @ np.array(weights.strides[2:])

@@ -1,0 +1,287 @@
+"""Convolution with one input channel a group (depthwise), where there is nothing to multiply matrices for.
+
+- planar: each plane of the input is laid out once in a buffer, zeros around it, split into one plane for each phase of the
+  stride. In that layout a tap is a shift, so the whole output plane is a few long sums of shifted vectors;
+- rows (channels-last, as many outputs as inputs): each tap multiplies the channels of a pixel by a row of weights.
+
+The data gradient is a set of such convolutions of dy (`geometry.backward_phases`). In all, the source of output channel q
+is channel q // share of the input; a data gradient with several outputs a group sums `fan` sources.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad, phase_of
+from pyconv.kernels.numba.layout import Flat, kernel, read_only, source, target, triple
+from pyconv.kernels.numba.runtime import jit, parallel
+from pyconv.kernels.numba.tile import get, put
+from pyconv.kernels.spec import ConvSpec
+
+PIECES = 16  # into how many the weight gradient of rows is cut, whatever the threads
+BLOCK = 512  # elements of a shifted vector: sums of this length stay in L1
+
+
+def refuse(out: np.ndarray, first: np.ndarray, second: np.ndarray, *rest: object) -> str | None:
+    """Whether the weight (or its gradient, which comes first) has one input channel a group."""
+    w = out if len(rest) == 1 else second
+    return None if w.shape[1] == 1 else f"it needs one input channel a group, not {w.shape[1]}"
+
+
+@kernel
+def conv(y: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
+    """y (N, C*M, *O) = x (N, C, *I) * w (C*M, 1, *R) + b (C*M,)."""
+    x, spec = pad(x, spec)
+    size = y.shape[0], y.shape[1], *triple(y.shape[2:], 1)
+    taps = forward_taps(spec, w.shape[2:])
+    _convolve(target(y), size, source(x), triple(x.shape[2:], 1), _weights(w, taps), b, taps, 1, w.shape[0] // x.shape[1])
+
+
+@kernel
+def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
+    """dx (N, C, *I) from dy (N, C*M, *O) and w (C*M, 1, *R), plus b (C,)."""
+    if spec.padding_mode != "zeros":
+        fold(conv_backward_data, dx, dy, w, b, spec)
+        return
+    whole, given, dy_size = target(dx), source(dy), triple(dy.shape[2:], 1)
+    for phase, taps in backward_phases(spec, w.shape[2:]):
+        part, size = phase_of(whole, triple(dx.shape[2:], 1), phase, triple(spec.stride, 1))
+        weights = _weights(w, taps)
+        _convolve(part, (*dx.shape[:2], *size), given, dy_size, weights, b, taps, w.shape[0] // dx.shape[1], 1)
+
+
+@kernel
+def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: ConvSpec) -> None:
+    """dw (C*M, 1, *R) from dy (N, C*M, *O) and x (N, C, *I)."""
+    x, spec = pad(x, spec)
+    taps = forward_taps(spec, dw.shape[2:])
+    gradient, given = source(dy), source(x)
+    y_size, x_size = (*dy.shape[:2], *triple(dy.shape[2:], 1)), triple(x.shape[2:], 1)
+    if dy.shape[1] == x.shape[1] and gradient.strides[1] == given.strides[1] == 1:
+        sums = np.empty((PIECES, len(taps.offsets), dy.shape[1]))
+        arguments = sums, *gradient, y_size, *given, x_size, taps.stride, taps.offsets
+        parallel(_correlate_rows, PIECES, dy.size * len(taps.offsets), *arguments)
+        total = sums.sum(axis=0).T
+    else:
+        total = np.empty((dy.shape[1], len(taps.offsets)))
+        shifts, grid = _grid(taps, y_size[2:])
+        arguments = total, *gradient, y_size, *given, x_size, taps.stride, taps.offsets.min(axis=0), shifts, grid
+        parallel(_correlate_planes, dy.shape[1], dy.size * len(shifts), *arguments, dy.shape[1] // x.shape[1])
+    dw[...] = total.reshape(dw.shape)
+
+
+def _convolve(
+    y: Flat,
+    y_size: tuple[int, ...],
+    x: Flat,
+    x_size: tuple[int, ...],
+    weights: np.ndarray,
+    b: np.ndarray | None,
+    taps: Taps,
+    fan: int,
+    share: int,
+) -> None:
+    """y (N, Q, OD, OH, OW) = b + the sum over `fan` sources and all taps; weights: (T, Q * fan)."""
+    bias = np.zeros(y_size[1], y.memory.dtype) if b is None else np.array(b)
+    work = int(np.prod(y_size)) * len(weights) * fan
+    if fan == share == 1 and y.strides[1] == x.strides[1] == 1:
+        arguments = *y, y_size, *x, x_size, taps.stride, taps.offsets, read_only(weights.reshape(-1)), bias
+        parallel(_convolve_rows, y_size[0] * y_size[2] * y_size[3], work, *arguments)
+        return
+    shifts, grid = _grid(taps, y_size[2:])
+    first = taps.offsets.min(axis=0) if len(shifts) else np.zeros(3, np.int64)
+    arguments = *y, y_size, *x, x_size, taps.stride, first, shifts, grid, weights, bias, fan, share
+    parallel(_convolve_planes, y_size[0] * y_size[1], work, *arguments)
+
+
+def _weights(w: np.ndarray, taps: Taps) -> np.ndarray:
+    """(T, C*M): a row for each of these taps."""
+    return np.ascontiguousarray(w.reshape(len(w), *triple(w.shape[2:], 1))[(slice(None), *taps.positions.T)].T)
+
+
+def _grid(taps: Taps, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The layout of a plane in its buffer, (phases, *grid): where the first output finds each tap, and the grid's size.
+
+    Output (d, h, w) finds a tap (d * GH + h) * GW + w further on. A grid has room for a row's last tap, so runs on to the
+    next row read only what they throw away.
+    """
+    if not len(taps.offsets):
+        return np.empty(0, np.int64), size
+    stride, reach = np.array(taps.stride), taps.offsets - taps.offsets.min(axis=0)
+    shift = reach // stride
+    grid = np.array(size) + shift.max(axis=0)
+    phase = np.ravel_multi_index(tuple((reach % stride).T), taps.stride)
+    return phase * grid.prod() + (shift[:, 0] * grid[1] + shift[:, 1]) * grid[2] + shift[:, 2], tuple(map(int, grid))
+
+
+@jit
+def _lay_out(buffer, x, start, strides, size, step, first, grid):
+    """buffer[phase, g] = x[first + phase + g * step], 0 outside of x."""
+    at = 0
+    for phase_d in range(step[0]):
+        for phase_h in range(step[1]):
+            for phase_w in range(step[2]):
+                w = first[2] + phase_w
+                low = min(grid[2], max(0, -(w // step[2])))
+                high = max(low, min(grid[2], -((w - size[2]) // step[2])))
+                for g in range(grid[0]):
+                    d = first[0] + phase_d + g * step[0]
+                    for i in range(grid[1]):
+                        h = first[1] + phase_h + i * step[1]
+                        if 0 <= d < size[0] and 0 <= h < size[1]:
+                            row = start + d * strides[2] + h * strides[3] + w * strides[4]
+                            for j in range(low):
+                                put(buffer, at + j, buffer.dtype.type(0))
+                            along = step[2] * strides[4]
+                            if along == 1:
+                                for j in range(low, high):
+                                    put(buffer, at + j, get(x, row + j))
+                            else:
+                                for j in range(low, high):
+                                    put(buffer, at + j, get(x, row + j * along))
+                            for j in range(high, grid[2]):
+                                put(buffer, at + j, buffer.dtype.type(0))
+                        else:
+                            for j in range(grid[2]):
+                                put(buffer, at + j, buffer.dtype.type(0))
+                        at += grid[2]
+
+
+@jit
+def _convolve_planes(
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, first, shifts, grid, weights, bias, fan, share
+):
+    """A unit is an output plane (n, q)."""
+    length = ((y_size[2] - 1) * grid[1] + y_size[3] - 1) * grid[2] + y_size[4]
+    plane = np.zeros(step[0] * step[1] * step[2] * grid[0] * grid[1] * grid[2], y.dtype)
+    sums = np.empty(length, y.dtype)
+    taps = len(shifts)
+    for unit in range(begin, end):
+        n, q = unit // y_size[1], unit % y_size[1]
+        for i in range(length):
+            put(sums, i, bias[q])
+        for f in range(fan if taps else 0):
+            row = q * fan + f
+            if f == 0 or row % share == 0:
+                _lay_out(plane, x, x_start + n * x_strides[0] + row // share * x_strides[1], x_strides, x_size, step, first, grid)
+            for low in range(0, length, BLOCK):
+                high = min(low + BLOCK, length)
+                for t in range(0, taps - 2, 3):
+                    a, b, c = shifts[t], shifts[t + 1], shifts[t + 2]
+                    u, v, w = weights[t, row], weights[t + 1, row], weights[t + 2, row]
+                    for i in range(low, high):
+                        put(sums, i, get(sums, i) + u * get(plane, a + i) + v * get(plane, b + i) + w * get(plane, c + i))
+                for t in range(taps // 3 * 3, taps):
+                    a, u = shifts[t], weights[t, row]
+                    for i in range(low, high):
+                        put(sums, i, get(sums, i) + u * get(plane, a + i))
+        for d in range(y_size[2]):
+            for h in range(y_size[3]):
+                at = (d * grid[1] + h) * grid[2]
+                to = y_start + n * y_strides[0] + q * y_strides[1] + d * y_strides[2] + h * y_strides[3]
+                if y_strides[4] == 1:
+                    for i in range(y_size[4]):
+                        put(y, to + i, get(sums, at + i))
+                else:
+                    for i in range(y_size[4]):
+                        put(y, to + i * y_strides[4], get(sums, at + i))
+
+
+@jit(reorder_sums=True)
+def _dot(a, b, shift, begin, end):
+    total = a.dtype.type(0)
+    for i in range(begin, end):
+        total += get(a, i) * get(b, shift + i)
+    return total
+
+
+@jit
+def _correlate_planes(
+    begin, end, dw, dy, dy_start, dy_strides, y_size, x, x_start, x_strides, x_size, step, first, shifts, grid, share
+):
+    """dw (Q, T) in float64. A unit is an output channel; dy is laid out on the grid of x, zeros where a row runs on."""
+    length = ((y_size[2] - 1) * grid[1] + y_size[3] - 1) * grid[2] + y_size[4]
+    plane = np.zeros(step[0] * step[1] * step[2] * grid[0] * grid[1] * grid[2], x.dtype)
+    gradient = np.zeros(grid[0] * grid[1] * grid[2], x.dtype)
+    once, origin = (1, 1, 1), (0, 0, 0)
+    for q in range(begin, end):
+        dw[q] = 0
+        for n in range(y_size[0]):
+            _lay_out(plane, x, x_start + n * x_strides[0] + q // share * x_strides[1], x_strides, x_size, step, first, grid)
+            _lay_out(gradient, dy, dy_start + n * dy_strides[0] + q * dy_strides[1], dy_strides, y_size[2:], once, origin, grid)
+            for low in range(0, length, BLOCK):
+                for t in range(len(shifts)):
+                    dw[q, t] += _dot(gradient, plane, shifts[t], low, min(low + BLOCK, length))
+
+
+@jit
+def _convolve_rows(begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, offsets, weights, bias):
+    """A unit is a row of output pixels (n, d, h)."""
+    channels = y_size[1]
+    at = np.empty(len(offsets), np.int64)  # of the taps inside the image: where they lie in x, and in weights
+    by = np.empty(len(offsets), np.int64)
+    for unit in range(begin, end):
+        h = unit % y_size[3]
+        d = unit // y_size[3] % y_size[2]
+        n = unit // y_size[3] // y_size[2]
+        for w in range(y_size[4]):
+            taps = 0
+            for t in range(len(offsets)):
+                i, j, k = d * step[0] + offsets[t, 0], h * step[1] + offsets[t, 1], w * step[2] + offsets[t, 2]
+                if 0 <= i < x_size[0] and 0 <= j < x_size[1] and 0 <= k < x_size[2]:
+                    at[taps] = x_start + n * x_strides[0] + i * x_strides[2] + j * x_strides[3] + k * x_strides[4]
+                    by[taps] = t * channels
+                    taps += 1
+            to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3] + w * y_strides[4]
+            for c in range(channels):
+                put(y, to + c, bias[c])
+            for t in range(0, taps - 2, 3):
+                _add_products(y, to, x, at[t], at[t + 1], at[t + 2], weights, by[t], by[t + 1], by[t + 2], channels)
+            for t in range(taps // 3 * 3, taps):
+                for c in range(channels):
+                    put(y, to + c, get(y, to + c) + get(x, at[t] + c) * get(weights, by[t] + c))
+
+
+@jit
+def _add_products(y, to, a, a0, a1, a2, b, b0, b1, b2, count):
+    """y[to:] += a[a0:] * b[b0:] + a[a1:] * b[b1:] + a[a2:] * b[b2:]: three at once, for fewer loads and stores of y."""
+    for i in range(count):
+        total = get(y, to + i) + get(a, a0 + i) * get(b, b0 + i)
+        put(y, to + i, total + get(a, a1 + i) * get(b, b1 + i) + get(a, a2 + i) * get(b, b2 + i))
+
+
+@jit
+def _correlate_rows(begin, end, sums, dy, dy_start, dy_strides, y_size, x, x_start, x_strides, x_size, step, offsets):
+    """sums (PIECES, T, C) in float64. A unit is a piece of the output's rows."""
+    channels, taps = y_size[1], len(offsets)
+    rows = y_size[0] * y_size[2] * y_size[3]
+    part = np.empty(taps * channels, x.dtype)
+    for unit in range(begin, end):
+        sums[unit] = 0
+        for row in range(rows * unit // PIECES, rows * (unit + 1) // PIECES):
+            h = row % y_size[3]
+            d = row // y_size[3] % y_size[2]
+            n = row // y_size[3] // y_size[2]
+            gradient = dy_start + n * dy_strides[0] + d * dy_strides[2] + h * dy_strides[3]
+            part[:] = 0
+            for t in range(taps):
+                i, j = d * step[0] + offsets[t, 0], h * step[1] + offsets[t, 1]
+                if not (0 <= i < x_size[0] and 0 <= j < x_size[1]):
+                    continue
+                low = min(y_size[4], max(0, -(offsets[t, 2] // step[2])))
+                high = max(low, min(y_size[4], -((offsets[t, 2] - x_size[2]) // step[2])))
+                first = x_start + n * x_strides[0] + i * x_strides[2] + j * x_strides[3] + offsets[t, 2] * x_strides[4]
+                along = step[2] * x_strides[4]
+                for w in range(low, high - 2, 3):
+                    a, b = first + w * along, gradient + w * dy_strides[4]
+                    _add_products(
+                        part, t * channels, x, a, a + along, a + 2 * along,
+                        dy, b, b + dy_strides[4], b + 2 * dy_strides[4], channels,
+                    )  # fmt: skip
+                for w in range(low + (high - low) // 3 * 3, high):
+                    a, b = first + w * along, gradient + w * dy_strides[4]
+                    for c in range(channels):
+                        put(part, t * channels + c, get(part, t * channels + c) + get(x, a + c) * get(dy, b + c))
+            for t in range(taps):
+                for c in range(channels):
+                    sums[unit, t, c] += part[t * channels + c]

@@ -1,0 +1,497 @@
+"""Trainer: fits a model to data, a batch at a time, and can be stopped at any batch and resumed exactly.
+
+All that a run depends on is here: the model's parameters and buffers, the optimizer's state, the position (epoch, batch), the
+sums that the epoch's figures come from, and the seed. Batches and augmentation follow from (seed, epoch, batch) alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from pyconv import nn, serialization
+from pyconv.data.augment import as_augment
+from pyconv.data.dataset import ArrayDataset, as_float
+from pyconv.data.loader import Batch, Loader
+from pyconv.graph.transforms import value_and_grad
+from pyconv.train.callbacks import Callback, StopOnNaN
+from pyconv.train.history import History
+from pyconv.train.interrupt import Deferred, deferred_signals
+from pyconv.train.losses import as_loss, weighted
+from pyconv.train.metrics import as_metric
+from pyconv.train.progress import Progress
+
+
+class Trainer:
+    """Fits a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : str or callable
+        ``cross_entropy``, ``binary_cross_entropy``, ``mse``, ``l1``, ``hinge``, or a function of (output, target) in terms of
+        `pyconv.functional` that gives the mean over the batch.
+    optimizer : optimizer of `pyconv.optim`
+        ``optim.Adam()`` by default.
+    metrics : sequence of str, Metric or callable
+        See `pyconv.train.metrics`.
+    callbacks : sequence of Callback
+    schedule : callable, optional
+        Gives the learning rate of the step with a number (from 0): ``schedule(step) -> lr``.
+    augment : Augment or sequence of str, optional
+        Changes to training images, see `pyconv.data.Augment`.
+    class_weights : array (K,), optional
+        What each class counts in the loss.
+    label_smoothing : float
+        Share of the target spread over all classes (with ``cross_entropy``).
+    accumulate : int
+        Run each batch in so many parts and add their gradients: less memory, the same batch size.
+    seed : int
+        Of the order of samples, of augmentation and of dropout. (The model's first weights are the model's affair.)
+    prefetch : int
+        Batches that a thread prepares ahead.
+    progress : bool
+        Show a bar on a terminal, else a line an epoch.
+
+    Attributes
+    ----------
+    history : History
+    epoch, batch : int
+        Epochs done, and batches done in the current one.
+
+    Examples
+    --------
+    >>> import pyconv as pc
+    >>> from pyconv import nn, optim
+    >>> train, test = pc.data.load("digits")
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> trainer = Trainer(model, optimizer=optim.Adam(lr=1e-2), progress=False)
+    >>> history = trainer.fit(train, epochs=3, batch_size=64, validation=test)
+    >>> history["val_accuracy"][-1] > 0.8
+    True
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str | Callable[..., Any] = "cross_entropy",
+        optimizer: Any = None,
+        metrics: Iterable[Any] = ("accuracy",),
+        callbacks: Iterable[Callback] = (),
+        *,
+        schedule: Callable[[int], float] | None = None,
+        augment: Any = None,
+        class_weights: Any = None,
+        label_smoothing: float = 0.0,
+        accumulate: int = 1,
+        seed: int = 0,
+        prefetch: int = 2,
+        progress: bool = True,
+    ):
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, not {accumulate}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, not {seed}")
+        self.model = model
+        self.loss = as_loss(loss, label_smoothing)
+        self.optimizer = _default_optimizer() if optimizer is None else optimizer
+        self.metrics = [as_metric(m) for m in metrics]
+        self.callbacks = sorted([StopOnNaN(), *callbacks, *([Progress()] if progress else [])], key=lambda c: c.order)
+        self.schedule = schedule
+        self.augment = as_augment(augment)
+        self.class_weights = None if class_weights is None else np.asarray(class_weights, np.float32)
+        self.accumulate = accumulate
+        self.seed = seed
+        self.prefetch = prefetch
+        self.history = History()
+        self.epoch = self.batch = self.step = 0
+        self.last_epoch = self.samples = 0
+        self.stop_training = False
+        self.optimizer_state: dict[str, Any] | None = None
+        self._reset_sums(0)
+
+    # --- what people call
+
+    def fit(
+        self,
+        train: ArrayDataset | tuple,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation: ArrayDataset | tuple | None = None,
+        *,
+        shuffle: bool = True,
+        resume: str | PathLike[str] | None = None,
+    ) -> History:
+        """Train for so many epochs more.
+
+        Parameters
+        ----------
+        train, validation : ArrayDataset or (x, y)
+        epochs : int
+            With `resume`, the number given to the run that stopped: together they make so many.
+        batch_size : int
+        shuffle : bool
+            Draw a new order each epoch.
+        resume : path, optional
+            A checkpoint of a run with the same model, data and arguments; training goes on where it was written, and
+            ends with the same weights, bit for bit, as if it had never stopped.
+
+        Returns
+        -------
+        History
+            Of all epochs so far: loss and metrics (as training saw them, augmented and with dropout), ``val_`` the same on
+            `validation`, learning rate, seconds.
+
+        Raises
+        ------
+        ValueError
+            If data and model do not fit, or the checkpoint is not one of such a run.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        """
+        train, validation = as_dataset(train), None if validation is None else as_dataset(validation)
+        if len(train) == 0:
+            raise ValueError("train holds no samples")
+        if epochs < 0:
+            raise ValueError(f"epochs must be at least 0, not {epochs}")
+        self._check_fits(train)
+        loader = Loader(
+            train, batch_size, shuffle=shuffle, augment=self.augment, seed=self.seed, prefetch=self.prefetch
+        )
+        run = {"samples": len(train), "batch_size": batch_size, "shuffle": shuffle}
+        if resume is None:
+            if self.epoch == self.batch == 0:
+                self._seed_randomness()
+            self._run = {**run, "first_epoch": self.epoch}
+            self._reset_sums(len(train.classes))
+        else:
+            self._restore(resume, run)
+        self.last_epoch = self._run["first_epoch"] + epochs
+        self.samples = len(train)
+        self.stop_training = False
+        with deferred_signals() as signals:
+            self._each("on_fit_begin")
+            try:
+                while self.epoch < self.last_epoch and not self.stop_training:
+                    if not self._fit_epoch(loader, validation, signals):
+                        self._each("on_interrupt")
+                        break
+            finally:
+                self._each("on_fit_end")
+        return self.history
+
+    def train_on_batch(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """One step: forward, loss, backward, update. Returns the loss before the update."""
+        loss, _ = self._update(Batch(as_float(np.asarray(x)), np.asarray(y), weights, 0))
+        return loss
+
+    def evaluate(self, data: ArrayDataset | tuple, batch_size: int = 256) -> dict[str, float]:
+        """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``."""
+        data = as_dataset(data)
+        self._check_fits(data)
+        sums = _Sums(self.metrics, len(data.classes))
+        with _mode(self.model, training=False):
+            for batch in Loader(data, batch_size, prefetch=0).batches():
+                output = self.model(batch.x)
+                loss = self._loss(output, batch._replace(weights=self._weights(batch)))
+                sums.add(float(loss), output, batch.y)
+        return sums.values()
+
+    def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """The model's outputs (N, …) for inputs (N, C, *spatial), in evaluation mode; uint8 is scaled to [0, 1]."""
+        x = x.x if isinstance(x, ArrayDataset) else np.asarray(x)
+        with _mode(self.model, training=False):
+            parts = [self.model(as_float(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
+        return np.concatenate(parts)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        state = self.optimizer_state
+        return float("nan") if state is None else float(state["lr"])
+
+    @property
+    def seen(self) -> int:
+        """Samples seen in the current epoch."""
+        return int(self._sums.count)
+
+    def running(self) -> dict[str, float]:
+        """Loss and metrics of the current epoch so far."""
+        return self._sums.values()
+
+    # --- one epoch, one step
+
+    def _fit_epoch(self, loader: Loader, validation: ArrayDataset | None, signals: Deferred) -> bool:
+        """Train the rest of an epoch; False if a signal cut it short."""
+        self._each("on_epoch_begin")
+        began = time.perf_counter()
+        with _mode(self.model, training=True), closing(loader.batches(self.epoch, self.batch)) as batches:
+            for batch in batches:
+                loss, output = self._update(batch)
+                self.batch += 1
+                self._sums.add(loss, output, batch.y)
+                self._each("on_batch_end", loss)
+                if signals.pending is not None:
+                    self._seconds += time.perf_counter() - began
+                    return False
+        row = {"epoch": self.epoch + 1, **self._sums.values()}
+        if validation is not None:
+            row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
+        self._seconds += time.perf_counter() - began
+        row |= {"lr": self.lr, "seconds": round(self._seconds, 3)}
+        self.history.append(row)
+        self.epoch += 1
+        self.batch = 0
+        self._reset_sums(self._sums.num_classes)
+        self._each("on_epoch_end", row)
+        return signals.pending is None or self.epoch >= self.last_epoch
+
+    def _update(self, batch: Batch) -> tuple[float, np.ndarray]:
+        """One step of the optimizer; the batch's loss and the model's outputs from before it."""
+        params = dict(self.model.named_parameters())
+        if self.optimizer_state is None:
+            self.optimizer_state = self.optimizer.init(params)
+        if self.schedule is not None:
+            lr = self.optimizer_state["lr"]
+            self.optimizer_state["lr"] = np.asarray(self.schedule(self.step), np.asarray(lr).dtype)
+        batch = batch._replace(weights=self._weights(batch))
+        loss, grads, output = 0.0, None, []
+        for part, share in _parts(batch, min(self.accumulate, len(batch.x))):
+            value, part_grads, y = self._gradients(params, part)
+            loss += share * value
+            output.append(y)
+            if share == 1:
+                grads = part_grads
+            elif grads is None:
+                grads = {name: share * g for name, g in part_grads.items()}
+            else:
+                grads = {name: grads[name] + share * g for name, g in part_grads.items()}
+        if not np.isfinite(loss):
+            return loss, np.concatenate(output)  # the weights stay as they were before the loss was lost
+        new, self.optimizer_state = self.optimizer.update(params, grads, self.optimizer_state)
+        for name, array in params.items():
+            np.copyto(array, new[name])
+        self.step += 1
+        return loss, output[0] if len(output) == 1 else np.concatenate(output)
+
+    def _gradients(self, params: dict[str, np.ndarray], batch: Batch) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
+        def cost(values):
+            output, updates = nn.functional_call(self.model, values, batch.x)
+            return self._loss(output, batch), (output, updates)
+
+        (loss, (output, updates)), grads = value_and_grad(cost, has_aux=True)(params)
+        buffers = dict(self.model.named_buffers())
+        for name, value in updates.items():
+            np.copyto(buffers[name], value)
+        return float(loss), grads, output
+
+    def _weights(self, batch: Batch) -> np.ndarray | None:
+        """What each sample counts, by itself and by its class; None where all count the same."""
+        if self.class_weights is None:
+            return batch.weights
+        by_class = self.class_weights[batch.y]
+        return by_class if batch.weights is None else batch.weights * by_class
+
+    def _loss(self, output: Any, batch: Batch) -> Any:
+        if batch.weights is None:
+            return self.loss(output, batch.y)
+        return weighted(self.loss, output, batch.y, batch.weights)
+
+    # --- saving
+
+    def save_model(self, path: str | PathLike[str], **description: Any) -> None:
+        """Write the model, as `pyconv.save` does."""
+        serialization.save(self.model, path, **description)
+
+    def save_checkpoint(self, path: str | PathLike[str]) -> None:
+        """Write all that `fit(resume=path)` needs to go on exactly here, to a .safetensors or .npz file.
+
+        One file holds everything and is replaced at once: a kill at any moment leaves the old one or the new one.
+        """
+        if self.optimizer_state is None:
+            self.optimizer_state = self.optimizer.init(dict(self.model.named_parameters()))
+        arrays = {
+            **{f"parameter/{name}": array for name, array in self.model.named_parameters()},
+            **{f"buffer/{name}": array for name, array in self.model.named_buffers()},
+            **{f"optimizer/{name}": array for name, array in _flatten(self.optimizer_state)},
+            **{f"sums/{name}": array for name, array in self._sums.arrays().items()},
+        }
+        progress = {
+            "run": self._run,
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "seconds": self._seconds,
+            "num_classes": self._sums.num_classes,
+            "history": self.history.to_dict(),
+            "callbacks": [{"name": type(c).__name__, "state": c.state()} for c in self.callbacks],
+        }
+        # as text: JSON proper has no NaN, which a history may hold
+        serialization.write(path, arrays, {"kind": "checkpoint", "progress": json.dumps(progress)})
+
+    def _restore(self, path: str | PathLike[str], run: dict[str, Any]) -> None:
+        """Take over a checkpoint, or raise and leave the trainer as it was."""
+        arrays, about = serialization.read(path)
+        if about.get("kind") != "checkpoint":
+            raise ValueError(f"{path} is not a checkpoint of a training run but a file of {about.get('kind', 'arrays')}")
+        progress = json.loads(about["progress"])
+        for name, value in {**run, "seed": self.seed}.items():
+            saved = progress["seed"] if name == "seed" else progress["run"][name]
+            if saved != value:
+                raise ValueError(f"{path} was written by a run with {name} {saved}, not {value}: resume with the same")
+        groups: dict[str, dict[str, np.ndarray]] = {"parameter": {}, "buffer": {}, "optimizer": {}, "sums": {}}
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            groups[kind][rest] = array
+        own = {"parameter": dict(self.model.named_parameters()), "buffer": dict(self.model.named_buffers())}
+        template = self.optimizer.init(own["parameter"])
+        own["optimizer"] = dict(_flatten(template))
+        for kind, expected in own.items():
+            _check_same(path, kind, {k: np.shape(v) for k, v in expected.items()}, groups[kind])
+        for kind in ("parameter", "buffer"):
+            for name, array in own[kind].items():
+                np.copyto(array, groups[kind][name])
+        self.optimizer_state = _unflatten(template, groups["optimizer"])
+        self._run = progress["run"]
+        self.epoch, self.batch, self.step = (progress[k] for k in ("epoch", "batch", "step"))
+        self.history = History(progress["history"])
+        self._reset_sums(progress["num_classes"])
+        self._sums.restore(groups["sums"])
+        self._seconds = progress["seconds"]
+        states = [(c["name"], c["state"]) for c in progress["callbacks"]]
+        for callback in self.callbacks:  # matched by name, in order
+            index = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
+            if index is not None:
+                callback.restore(states.pop(index)[1])
+
+    # --- small things
+
+    def _each(self, moment: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, moment)(self, *arguments)
+
+    def _reset_sums(self, num_classes: int) -> None:
+        self._sums = _Sums(self.metrics, num_classes)
+        self._seconds = 0.0
+
+    def _seed_randomness(self) -> None:
+        """Make dropout's random states follow from the trainer's seed, each layer its own."""
+        for index, module in enumerate(self.model.modules()):
+            if "rng_state" in module._buffers:
+                key = np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)
+                module.rng_state = np.array([key[0], 0], np.uint64)
+
+    def _check_fits(self, data: ArrayDataset) -> None:
+        """Run one sample through the model, so that data that do not fit are refused before anything has changed."""
+        if len(data) == 0:
+            return
+        with _mode(self.model, training=False):
+            output = self.model(as_float(data.x[:1]))
+        if data.classes and output.ndim == 2 and 1 < output.shape[1] < len(data.classes):
+            raise ValueError(f"the model gives {output.shape[1]} classes, the data have {len(data.classes)}")
+
+
+class _Sums:
+    """What an epoch's figures are computed from."""
+
+    def __init__(self, metrics, num_classes: int):
+        self.metrics = metrics
+        self.num_classes = num_classes
+        self.loss = 0.0
+        self.count = 0
+        self.states = [m.start(num_classes) for m in metrics]
+
+    def add(self, loss: float, output: np.ndarray, target: np.ndarray) -> None:
+        self.loss += loss * len(target)
+        self.count += len(target)
+        for metric, state in zip(self.metrics, self.states, strict=True):
+            metric.add(state, output, target)
+
+    def values(self) -> dict[str, float]:
+        mean = self.loss / self.count if self.count else float("nan")
+        return {"loss": mean, **{m.name: m.value(s) for m, s in zip(self.metrics, self.states, strict=True)}}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        states = {f"{i}": state for i, state in enumerate(self.states)}
+        return {"loss": np.array([self.loss]), "count": np.array([self.count]), **states}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.loss, self.count = float(arrays["loss"][0]), int(arrays["count"][0])
+        self.states = [arrays[f"{i}"] for i in range(len(self.states))]
+
+
+class _mode:
+    """Put a model into training or evaluation mode inside a `with` block; each module gets its own mode back."""
+
+    def __init__(self, model: nn.Module, training: bool):
+        self.model, self.training = model, training
+
+    def __enter__(self) -> None:
+        self.before = [(m, m.training) for m in self.model.modules()]
+        self.model.train(self.training)
+
+    def __exit__(self, *error: Any) -> None:
+        for module, training in self.before:
+            module.training = training
+
+
+def as_dataset(data: Any) -> ArrayDataset:
+    """An `ArrayDataset` from one, or from a pair (x, y)."""
+    if isinstance(data, ArrayDataset):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        return ArrayDataset(*data)
+    raise TypeError(f"data must be an ArrayDataset or a pair (x, y), not {type(data).__name__}")
+
+
+def _parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float]]:
+    """The batch in `count` nearly equal parts, each with its share of what the whole weighs."""
+    weights = np.ones(len(batch.x)) if batch.weights is None else batch.weights
+    total = max(float(weights.sum()), 1e-12)
+    for chosen in np.array_split(np.arange(len(batch.x)), max(1, count)):
+        part = slice(chosen[0], chosen[-1] + 1) if len(chosen) else slice(0)
+        own = None if batch.weights is None else weights[part]
+        share = 1.0 if count <= 1 else float(weights[part].sum()) / total
+        yield Batch(batch.x[part], batch.y[part], own, batch.position), share
+
+
+def _flatten(state: Any, prefix: str = ""):
+    """(path, array) of every array in nested dictionaries."""
+    for name, value in state.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{path}/")
+        else:
+            yield path, np.asarray(value)
+
+
+def _unflatten(template: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries in the shape of `template` with the arrays that `_flatten` gave."""
+    return {
+        name: _unflatten(value, arrays, f"{prefix}{name}/") if isinstance(value, Mapping) else arrays[f"{prefix}{name}"]
+        for name, value in template.items()
+    }
+
+
+def _check_same(path: Any, kind: str, expected: Mapping[str, tuple], found: Mapping[str, np.ndarray]) -> None:
+    for name, shape in expected.items():
+        if name not in found:
+            raise ValueError(f"{path} does not fit: it has no {kind} {name}")
+        if found[name].shape != shape:
+            raise ValueError(f"{path} does not fit: {kind} {name} has the shape {found[name].shape} there, {shape} here")
+    extra = sorted(set(found) - set(expected))
+    if extra:
+        raise ValueError(f"{path} does not fit: it has a {kind} {extra[0]} that is not here")
+
+
+def _default_optimizer() -> Any:
+    from pyconv import optim
+
+    return optim.Adam()

@@ -1,0 +1,41 @@
+"""Curves of a training run: the loss and each metric, training beside validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from pyconv.viz.figure import new_figure, save_figure
+
+_NOT_CURVES = ("epoch", "lr", "seconds")
+
+
+def plot_history(history: Mapping[str, list[Any]], path: str | PathLike[str] | None = None) -> Any:
+    """Draw one panel a figure of the history (loss, accuracy, …) against the epoch.
+
+    Parameters
+    ----------
+    history : History
+        Columns ``epoch``, ``loss``, …; those that begin with ``val_`` share the panel of their training column.
+    path : path, optional
+        Where to write a PNG.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = [n for n in history if n not in _NOT_CURVES and not n.startswith("val_")]
+    names += [n[4:] for n in history if n.startswith("val_") and n[4:] not in history]
+    figure = new_figure(5 * max(1, len(names)), 4)
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), number + 1)
+        for column, label in ((name, "training"), (f"val_{name}", "validation")):
+            if column in history:
+                points = [(e, v) for e, v in zip(history["epoch"], history[column], strict=True) if v is not None]
+                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else None)
+        axes.set(xlabel="epoch", title=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    save_figure(figure, path)
+    return figure

@@ -1,0 +1,133 @@
+"""`pyconv bench`: what its options choose, what it prints and writes, and its exit codes."""
+
+import argparse
+
+import pytest
+
+from pyconv.bench import session
+from pyconv.bench.problems import PROBLEMS, find
+from pyconv.bench.report import Report
+from pyconv.bench.timing import Measurement
+from pyconv.cli import bench
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return bench.run(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Runs nothing: every engine takes the time that this dictionary gives it (1 s if none)."""
+    seconds, asked = {}, {}
+
+    def fake(problems, passes, engines, threads, budget):
+        asked.update(
+            problems=[p.name for p in problems], passes=passes, engines=[e.name for e in engines], threads=threads
+        )
+        for problem in problems:
+            for pass_ in passes:
+                if pass_ in problem.passes:
+                    yield [
+                        Measurement(problem.name, pass_, e.name, e.peer, seconds.get(e.name, 1.0), 1e-6)
+                        for e in engines
+                    ]
+
+    monkeypatch.setattr(session, "run", fake)
+    monkeypatch.setattr(bench, "peak_flops", lambda threads: (1e11, "a test"))
+    monkeypatch.setattr("pyconv.bench.engines.Pyconv.unavailable", lambda self: None)
+    monkeypatch.setattr("pyconv.bench.engines.Torch.unavailable", lambda self: None)
+    seconds["asked"] = asked
+    return seconds
+
+
+def test_list_names_every_problem(capsys):
+    assert run("--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(PROBLEMS)
+    assert str(find(lines[0].split()[0])) in lines[0]
+
+
+def test_list_of_some(capsys):
+    assert run("--list", "--problems", "dilated") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["deeplabv3/conv5", "deeplabv3/aspp12"]
+
+
+def test_run_asks_for_what_the_options_say_and_prints_it(timed, capsys):
+    assert run(
+        "--problems", "lenet5/conv1,lenet5/pool1@small", "--backends", "native*", "--peers", "torch",
+        "--passes", "forward,backward_data", "--threads", "1",
+    ) == 0  # fmt: skip
+    assert timed["asked"] == {
+        "problems": ["lenet5/conv1", "lenet5/pool1@small"],
+        "passes": ["forward", "backward_data"],
+        "engines": ["native", "native-cl", "torch"],
+        "threads": 1,
+    }
+    out = capsys.readouterr().out
+    assert "lenet5/conv1 backward_data: 64×1×32×32 → 6, conv 5×5" in out
+    assert "lenet5/pool1@small forward" in out
+    assert "1 threads, peak 100 GFLOP/s by a test" in out
+    assert "best peer's time / ours" in out
+
+
+def test_json_and_compare(timed, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    options = ("--problems", "lecture/*", "--backends", "native", "--peers", "torch", "--passes", "forward")
+    assert run(*options, "--json", str(old)) == 0
+    assert len(Report.load(old).measurements) == 2
+    assert run(*options, "--compare", str(old)) == 0
+    timed["native"] = 1.2
+    assert run(*options, "--compare", str(old), "--json", str(new)) == 1
+    assert "regression: lecture/conv forward native: 1.00 -> 0.83 (17% slower)" in capsys.readouterr().err
+    assert new.exists()
+
+
+def test_png(timed, tmp_path):
+    pytest.importorskip("matplotlib")
+    run("--problems", "lecture/*", "--backends", "native", "--peers", "none", "--png", str(tmp_path / "chart.png"))
+    assert (tmp_path / "chart.png").stat().st_size > 1000
+
+
+def test_engine_that_is_missing_is_named(timed, monkeypatch, capsys):
+    monkeypatch.setattr("pyconv.bench.engines.Torch.unavailable", lambda self: "not installed: pip install torch")
+    assert run("--problems", "lecture/*", "--backends", "native", "--peers", "torch") == 0
+    assert "torch is left out: not installed: pip install torch" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no engine"):
+        run("--problems", "lecture/*", "--backends", "none", "--peers", "torch")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--problems", "nothing"), "--list"),
+        (("--passes", "sideways"), "forward, backward_data"),
+        (("--backends", "cuda"), "naive, im2col"),
+        (("--peers", "cuda"), "torch"),
+        (("--seconds", "0"), "above 0"),
+        (("--seconds", "nan"), "above 0"),
+        (("--threads", "0"), "at least 1"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        run(*options)
+
+
+def test_compare_with_a_foreign_file_is_refused_before_the_run(timed, tmp_path):
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(ValueError, match="is not a report"):
+        run("--compare", str(tmp_path / "old.json"))
+    assert timed["asked"] == {}
+
+
+def test_a_real_run_of_one_small_problem(tmp_path):
+    path = tmp_path / "r.json"
+    options = ("--problems", "lecture/conv@small", "--backends", "naive,im2col", "--peers", "none", "--seconds", "0.01")
+    assert run(*options, "--threads", "1", "--json", str(path)) == 0
+    measured = Report.load(path).measurements
+    assert [(m.engine, m.pass_) for m in measured] == [
+        (engine, pass_) for pass_ in ("forward", "backward") for engine in ("naive", "im2col")
+    ]
+    assert all(m.seconds > 0 and m.error < 3e-6 for m in measured)
