@@ -1,28 +1,44 @@
-"""Turns a module's `PROBLEMS` into one row for each problem, pass and engine that runs here, grouped by problem and pass.
+"""Turns a module's `PROBLEMS` into rows: each pass of each problem by each engine that runs here.
 
-An engine that is not installed, or lacks a pass, has no rows.
+Rows are grouped by problem and pass. An engine that is not installed, or lacks a pass, has no rows.
 """
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
-import numpy as np
 import pytest
 
 from pyconv import kernels
-from pyconv.bench.engines import BACKENDS, PEERS, reference
+from pyconv.bench.engines import BACKENDS, PEERS, Engine, reference
+from pyconv.bench.problems import Problem
 from pyconv.bench.timing import error
 from pyconv.kernels.threads import get_num_threads
 
 PASSES = ("forward", "backward")
-TOLERANCE = 1e-5  # of the largest value: a benchmark of a wrong result is worth nothing; tests/ hold the tight bounds
+TOLERANCE = 1e-5  # of the largest value: the time of a wrong result is worth nothing; tests/ hold the tight bounds
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine on one pass of one problem."""
+
+    engine: Engine
+    problem: Problem
+    pass_: str
+
+    def run(self, benchmark):
+        """Time it, and hold its result against float64."""
+        _start(self.engine)
+        result = benchmark(self.engine.prepare(self.problem, self.pass_, self.problem.arrays()))
+        assert error(result, _reference(self.problem, self.pass_)) < TOLERANCE
 
 
 def pytest_generate_tests(metafunc):
-    if "call" in metafunc.fixturenames:
+    if "row" in metafunc.fixturenames:
         engines = [engine for engine in (*BACKENDS.values(), *PEERS.values()) if engine.unavailable() is None]
         rows = [
             pytest.param(
-                (engine, problem, pass_),
+                Row(engine, problem, pass_),
                 id=f"{problem.name}-{pass_}-{engine.name}",
                 marks=pytest.mark.benchmark(group=f"{problem.name} {pass_}: {problem}", min_rounds=3, max_time=0.05),
             )
@@ -31,17 +47,7 @@ def pytest_generate_tests(metafunc):
             for pass_ in PASSES
             if engine.refuse(problem, pass_) is None
         ]
-        metafunc.parametrize("call", rows, indirect=True)
-
-
-@pytest.fixture
-def call(request):
-    """What to time: the engine's pass over the problem, once checked against float64."""
-    engine, problem, pass_ = request.param
-    _start(engine)
-    call = engine.prepare(problem, pass_, problem.arrays())
-    assert error(call(), _reference(problem, pass_)) < TOLERANCE
-    return call
+        metafunc.parametrize("row", rows)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,6 +62,6 @@ def _start(engine):
     engine.start(get_num_threads())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _reference(problem, pass_):
     return reference(problem, pass_)

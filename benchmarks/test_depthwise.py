@@ -5,5 +5,5 @@ from pyconv.bench.problems import scaled
 PROBLEMS = [problem for problem in scaled() if problem.is_depthwise]
 
 
-def test_depthwise(benchmark, call):
-    benchmark(call)
+def test_depthwise(benchmark, row):
+    row.run(benchmark)

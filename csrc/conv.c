@@ -70,23 +70,31 @@ static const conv_engine *choose(const correlation *q) {
     return planar > gemm && q->axes[WIDTH].out > 0 ? &planar_engine : &gemm_engine;
 }
 
+enum { SERIAL_PRODUCTS = 1 << 18 }; /* work of a few microseconds is not worth waking a thread */
+
+static int useful_threads(const pyconv_conv *p, int threads) {
+    int64_t products = p->n * p->k * (p->c / p->groups);
+    for (int a = 0; a < 3; a++) products *= p->out[a] * p->kernel[a];
+    return products < SERIAL_PRODUCTS ? 1 : pyconv_effective_threads(threads);
+}
+
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,
                          int threads) {
     conv_problem problem = forward_problem(p, x, w, bias, y);
-    choose(&problem.q)->solve(&problem, pyconv_effective_threads(threads), workspace);
+    choose(&problem.q)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx,
                                void *workspace, int threads) {
     for (int64_t phase = 0; phase < phases_of(p); phase++) {
         conv_problem problem = phase_problem(p, phase, dy, w, bias, dx);
-        choose(&problem.q)->solve(&problem, pyconv_effective_threads(threads), workspace);
+        choose(&problem.q)->solve(&problem, useful_threads(p, threads), workspace);
     }
 }
 
 void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads) {
     correlation q = correlation_forward(p);
-    threads = pyconv_effective_threads(threads);
+    threads = useful_threads(p, threads);
     if (is_depthwise(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
     else conv_weights(p, dy, x, dw, workspace, threads);
 }
@@ -94,7 +102,7 @@ void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const vo
 size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
     correlation q = correlation_forward(p);
     int64_t most = 0;
-    threads = pyconv_effective_threads(threads);
+    threads = useful_threads(p, threads);
     if (pass == 2) return (size_t)(is_depthwise(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p));
     for (int64_t phase = 0; phase < (pass == 0 ? 1 : phases_of(p)); phase++) {
         conv_problem problem = pass == 0 ? forward_problem(p, 0, 0, 0, 0) : phase_problem(p, phase, 0, 0, 0, 0);

@@ -84,7 +84,7 @@ def _text(config: dict[str, Any]) -> str:
     asked = f", OMP_NUM_THREADS={counts['OMP_NUM_THREADS']}" if counts["OMP_NUM_THREADS"] else ""
     isa = f"{config['isa']} (of {', '.join(config['isas'])})" if config["isa"] else "none: there are no C kernels"
     lines = [
-        f"pyconv    {versions['pyconv']} (Python {versions['python']}, NumPy {versions['numpy']}, {config['platform']})",
+        f"pyconv    {versions['pyconv']}, Python {versions['python']}, NumPy {versions['numpy']}, {config['platform']}",
         f"backend   {config['backend']}",
         *(f"          {name}: {state}" for name, state in config["backends"].items()),
         f"ISA       {isa}",

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from pyconv.nn.layer import Layer
 FORMAT = 1
 _KEY = "pyconv"  # of the description in a safetensors file's metadata
 _MEMBER = "__pyconv__"  # of the description in a .npz file: its bytes in UTF-8
+_NPZ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)  # what a broken one causes
 _LAYERS = {name: cls for name, cls in vars(nn).items() if isinstance(cls, type) and issubclass(cls, Layer)}
 
 
@@ -126,7 +127,8 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, An
     suffix = _suffix(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    arrays, text = (_from_safetensors if suffix == ".safetensors" else _from_npz)(path)
+    with open(path, "rb") as file:  # one that may not be read says so itself
+        arrays, text = _from_safetensors(path) if suffix == ".safetensors" else _from_npz(path, file)
     if text is None:
         return arrays, {}
     try:
@@ -198,14 +200,14 @@ def _to_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     return content.getvalue()
 
 
-def _from_npz(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], str | None]:
+def _from_npz(path: str | PathLike[str], content: BinaryIO) -> tuple[dict[str, np.ndarray], str | None]:
     arrays = {}
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(content) as file:
             for name in file.namelist():
                 with file.open(name) as member:
                     arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
         held = arrays.pop(_MEMBER, None)
         return arrays, None if held is None else held.tobytes().decode()
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except _NPZ_ERRORS as error:
         raise ValueError(f"{path} is damaged, cut short, or not a NumPy archive of numbers: {error}") from error

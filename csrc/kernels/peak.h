@@ -11,9 +11,11 @@ static double NAME(fma_chain)(int64_t iterations) {
             KEEP_IN_REGISTER(sum[i]);
         }
     }
-    for (int i = 1; i < CHAINS; i++) sum[0] = v_fma(sum[i], factor, sum[0]);
-    volatile real kept[LANES];
-    v_store_n((real *)kept, sum[0], LANES);
+    UNROLL for (int i = 1; i < CHAINS; i++) sum[0] = v_fma(sum[i], factor, sum[0]);
+    real kept[LANES];
+    v_store_n(kept, sum[0], LANES);
+    volatile real used = kept[0]; /* or the compiler drops it all */
+    (void)used;
     return 2.0 * CHAINS * LANES * (double)iterations;
 }
 #undef CHAINS

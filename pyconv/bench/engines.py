@@ -260,7 +260,7 @@ class SciPy(Engine):
             return "SciPy has no transposed convolution"
         if set(problem.dilation) != {1}:
             return "SciPy has no dilation"
-        if not problem.is_pool and problem.flops() * np.prod(problem.stride) > 3e8:
+        if not problem.is_pool and problem.flops() * np.prod(problem.stride) > 5e7:
             return "SciPy would take seconds a call"
         return None
 

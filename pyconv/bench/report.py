@@ -16,9 +16,10 @@ from typing import Any
 from pyconv._extras import require
 from pyconv.bench.problems import Problem, find
 from pyconv.bench.timing import Measurement
+from pyconv.config import show_config
 
 VERSION = 1
-_PACKAGES = ("pyconv-engine", "numpy", "numba", "torch", "onnxruntime", "openvino", "scipy")
+_PACKAGES = ("numba", "torch", "onnxruntime", "openvino", "scipy")
 
 
 @dataclass(slots=True)
@@ -74,7 +75,9 @@ class Report:
 
 def machine(threads: int, peak: float, peak_method: str) -> dict[str, Any]:
     """The facts that times depend on."""
-    versions = {}
+    config = show_config("dict")
+    assert config is not None
+    versions = dict(config["versions"])
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
@@ -82,12 +85,13 @@ def machine(threads: int, peak: float, peak_method: str) -> dict[str, Any]:
             continue
     return {
         "cpu": _cpu_name(),
+        "isa": config["isa"],
         "cores": os.cpu_count(),
         "threads": threads,
         "peak_flops": peak,
         "peak_method": peak_method,
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "blas": config["blas"],
         "versions": versions,
         "environment": {n: v for n, v in sorted(os.environ.items()) if n.startswith(("PYCONV_", "ONEDNN_", "ATEN_"))},
     }
@@ -105,7 +109,8 @@ def _cpu_name() -> str:
 def heading(facts: dict[str, Any]) -> str:
     """One line on the machine."""
     peak = facts["peak_flops"] / 1e9
-    return f"{facts['cpu']}, {facts['threads']} threads, peak {peak:.0f} GFLOP/s by {facts['peak_method']}"
+    isa = facts["isa"] or "no C kernels"
+    return f"{facts['cpu']}, {isa}, threads: {facts['threads']}, peak {peak:.0f} GFLOP/s by {facts['peak_method']}"
 
 
 def table(problem: Problem, measurements: Sequence[Measurement], peak: float) -> str:
@@ -200,13 +205,15 @@ def plot(report: Report, path: str | os.PathLike[str]) -> None:
         width = 0.8 / len(engines)
         for i, engine in enumerate(engines):
             mine = [m for m in ran if m.pass_ == pass_ and m.engine == engine]
+            if not mine:
+                continue
             places = [problems.index(m.problem) + (i - (len(engines) - 1) / 2) * width for m in mine]
             speeds = [find(m.problem).flops(pass_) / m.seconds / 1e9 for m in mine if m.seconds]
             chart.bar(places, speeds, width, label=engine, color=pyplot.get_cmap("tab20")(i % 20))
         chart.axhline(report.machine["peak_flops"] / 1e9, color="black", linestyle="--", linewidth=1, label="peak")
         chart.set(title=pass_, yscale="log", ylabel="GFLOP/s", xlim=(-0.6, len(problems) - 0.4))
         chart.set_xticks(range(len(problems)), problems, rotation=30, ha="right")
-        chart.legend(ncols=5, fontsize="small")
+        chart.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     figure.suptitle(heading(report.machine))
     figure.savefig(path, format="png", dpi=100)
     pyplot.close(figure)

@@ -11,7 +11,6 @@ from pyconv.bench import engines, problems, report, session
 from pyconv.bench.peak import peak_flops
 from pyconv.kernels.threads import get_num_threads
 
-DESCRIPTION = "Time pyconv's backends and the installed peers on layers of known networks."
 EXAMPLE = """\
 examples:
   pyconv bench
@@ -23,8 +22,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
     parser.add_argument(
         "--problems",
         metavar="GLOBS",
@@ -34,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backends", default="*", metavar="GLOBS", help=f"of {ours} (default: all)")
     parser.add_argument("--peers", default="*", metavar="GLOBS", help=f"of {peers}, or none (default: all)")
     parser.add_argument("--passes", default="forward,backward", metavar="LIST", help=f"of {passes} (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time an engine gets (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, metavar="S", help="time an engine gets a pass (%(default)s)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each engine (default: the usable cores)")
     parser.add_argument("--json", metavar="FILE", help="write the measurements and the machine's facts")
     parser.add_argument("--png", metavar="FILE", help="draw GFLOP/s as bars")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; returns the exit code: 0, or 1 after a regression."""
+    """Do it; returns the exit code: 0, or 1 if a ratio fell or an engine of ours failed."""
     if args.list:
         _list(problems.select(args.problems) if args.problems else problems.PROBLEMS.values())
         return 0
@@ -71,7 +71,13 @@ def run(args: argparse.Namespace) -> int:
         new.save(args.json)
     if args.png:
         report.plot(new, args.png)
-    return _compare(old, new) if old else 0
+    failed = [m for m in new.measurements if not m.peer and m.seconds is None]
+    for m in failed:
+        print(f"failed: {m.problem} {m.pass_} {m.engine}: {m.note}", file=sys.stderr)
+    fallen = report.compare(old, new) if old else []
+    for regression in fallen:
+        print(f"regression: {regression}", file=sys.stderr)
+    return 1 if failed or fallen else 0
 
 
 def _list(listed: Iterable[problems.Problem]) -> None:
@@ -99,10 +105,3 @@ def _available(chosen: list[engines.Engine]) -> list[engines.Engine]:
     if not available:
         raise ValueError("no engine to time: every backend and peer named is left out")
     return available
-
-
-def _compare(old: report.Report, new: report.Report) -> int:
-    regressions = report.compare(old, new)
-    for regression in regressions:
-        print(f"regression: {regression}", file=sys.stderr)
-    return 1 if regressions else 0

@@ -36,9 +36,13 @@ def run(args: argparse.Namespace) -> int:
     options = {"image_size": about["input_shape"][1]} if name == "folder" else {}
     test = data.load(name, folder, **options).test
     if list(test.classes) != about["classes"]:
-        raise ValueError(f"the model knows the classes {', '.join(about['classes'])}; {name} has {', '.join(test.classes)}")
+        raise ValueError(
+            f"the model knows the classes {', '.join(about['classes'])}; {name} has {', '.join(test.classes)}"
+        )
     if list(test.input_shape) != about["input_shape"]:
-        raise ValueError(f"the model takes inputs {tuple(about['input_shape'])}, those of {name} are {test.input_shape}")
+        raise ValueError(
+            f"the model takes inputs {tuple(about['input_shape'])}, those of {name} are {test.input_shape}"
+        )
     trainer = train.Trainer(model, metrics=["accuracy", "precision", "recall", "f1"], progress=False)
     figures = trainer.evaluate(test, args.batch_size)
     matrix = train.confusion_matrix(test.y, predicted(trainer.predict(test)), len(test.classes))

@@ -1,7 +1,7 @@
 """The command `pyconv`: finds the module of the subcommand, runs it, and turns errors into messages and exit codes.
 
-Exit codes: 0 done; 1 it failed on the way (or found a regression); 2 wrong usage or bad data; 130 after Ctrl-C, 143 after
-SIGTERM. Set PYCONV_TRACEBACK=1 to see where an error comes from.
+Exit codes: 0 done; 1 it failed on the way (or found a regression); 2 wrong usage or bad data; 130 after Ctrl-C, 143
+after SIGTERM. Set PYCONV_TRACEBACK=1 to see where an error comes from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ COMMANDS = {
     "info": "show what this installation runs on",
 }
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+USAGE_ERRORS = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
 FAILURES = (OSError, ImportError, FloatingPointError, MemoryError)
 
 

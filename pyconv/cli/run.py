@@ -1,4 +1,4 @@
-"""A run's folder: which files `pyconv train` writes, and how its model is built, saved with a description, and loaded."""
+"""A run's folder: which files `pyconv train` writes, and how its model is built, described and loaded."""
 
 from __future__ import annotations
 

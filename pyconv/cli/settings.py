@@ -66,10 +66,14 @@ def _table() -> dict[str, Setting]:
         "weight_decay": Setting(float, "pull of the weights towards 0", "X", least=0),
         "label_smoothing": Setting(float, "share of the target spread over all classes", "X", least=0),
         "class_weights": Setting(str, "balanced: each class counts the same, or none", "HOW", ("none", "balanced")),
-        "augment": Setting(str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True),
+        "augment": Setting(
+            str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True
+        ),
         "seed": Setting(int, "of first weights, order, augmentation and dropout", "N", least=0),
         "threads": Setting(int, "threads to compute with (default: the usable cores)", "N", least=1),
-        "backend": Setting(str, f"{', '.join(kernels.BACKENDS)} (default: the best that loads)", "NAME", kernels.BACKENDS),
+        "backend": Setting(
+            str, f"{', '.join(kernels.BACKENDS)} (default: the best that loads)", "NAME", kernels.BACKENDS
+        ),
     }
 
 

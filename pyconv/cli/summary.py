@@ -16,8 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a network of pyconv.models, or a RUN that `pyconv train` wrote")
-    parser.add_argument("--input", type=int, nargs="+", metavar="SIZE", help="channels, height, width (default: 3 32 32)")
-    parser.add_argument("--classes", type=int, default=10, metavar="N", help="outputs of a network by name (%(default)s)")
+    parser.add_argument(
+        "--input", type=int, nargs="+", metavar="SIZE", help="channels, height, width (default: 3 32 32)"
+    )
+    parser.add_argument(
+        "--classes", type=int, default=10, metavar="N", help="outputs of a network by name (%(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

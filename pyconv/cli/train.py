@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings as TOML, as each run writes them")
     parser.add_argument("--out", metavar="RUN", help="folder to write to (default: runs/DATASET-MODEL-TIME)")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped, with its settings")
-    parser.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard to RUN/tensorboard")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write the curves for TensorBoard to RUN/tensorboard"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -82,7 +84,7 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
     if not args.resume:
         if checkpoint.exists() and not (folder / METRICS).exists():
             raise FileExistsError(
-                f"{folder} holds a run that was stopped: --resume {folder} goes on with it; delete it or name another --out"
+                f"{folder} holds a run that was stopped: --resume {folder} goes on with it; delete it or name another"
             )
         for old in (METRICS, CHECKPOINT):
             (folder / old).unlink(missing_ok=True)

@@ -33,10 +33,10 @@ def shift(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
 def crop(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
     """Cut out a part that is smaller by up to the share `amount`, anywhere, and enlarge it to the old size."""
     n, _, height, width = x.shape
-    scale = rng.uniform(1 - amount, 1, n)
-    row, column = rng.random((2, n)) * (1 - scale)  # where the part begins, as a share of the size
-    rows = _centres(height) * scale[:, None] + row[:, None] * height
-    columns = _centres(width) * scale[:, None] + column[:, None] * width
+    scale = rng.uniform(1 - amount, 1, (n,))
+    first = rng.random((2, n)) * (1 - scale)  # where the part begins, as a share of the size
+    rows = _centres(height) * scale[:, None] + first[0, :, None] * height
+    columns = _centres(width) * scale[:, None] + first[1, :, None] * width
     return _sample(x, (rows - 0.5)[:, :, None], (columns - 0.5)[:, None, :])
 
 
@@ -65,12 +65,12 @@ def colour(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray
 
 
 def cutout(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
-    """Paint over a square whose side is the share `amount` of the image's, with the image's mean (DeVries, Taylor 2017)."""
+    """Paint a square, the share `amount` of the image's side, in the image's mean (DeVries and Taylor, 2017)."""
     n, _, height, width = x.shape
     inside = []
     for size in (height, width):
-        centre, half = rng.integers(0, size, n), max(1, round(amount * size)) / 2
-        inside.append(np.abs(np.arange(size) - centre[:, None]) < half)
+        centre, half = rng.integers(0, size, (n,)), max(1, round(amount * size)) / 2
+        inside.append(np.abs(np.arange(size)[None, :] - centre[:, None]) < half)
     square = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
     return np.where(square, x.mean((2, 3), keepdims=True), x)
 
@@ -130,9 +130,9 @@ class Augment:
         return f"Augment({', '.join(map(repr, self.transforms))})"
 
 
-def as_augment(augment: Augment | Iterable[str] | None) -> Augment | None:
-    """An `Augment` from what callers may give; None for nothing to do."""
-    if augment is None or isinstance(augment, Augment) or callable(augment):
+def as_augment(augment: Callable[..., np.ndarray] | Iterable[str] | None) -> Callable[..., np.ndarray] | None:
+    """A function (x, rng) -> x from one, or from names of transforms; None for nothing to do."""
+    if augment is None or callable(augment):
         return augment
     names = [augment] if isinstance(augment, str) else list(augment)
     return Augment(*names) if names else None

@@ -1,4 +1,4 @@
-"""The cat / non-cat set of the deep-learning course (209 training and 50 test photographs of 64×64 pixels), from HDF5."""
+"""The cat / non-cat set of the deep-learning course, 209 + 50 photographs of 64×64 pixels, from its HDF5 files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""CIFAR-10 in its two official layouts, binary and Python batches (Krizhevsky 2009, "Learning Multiple Layers of Features
-from Tiny Images").
+"""CIFAR-10 in its two official layouts, binary and Python batches.
+
+Krizhevsky, Learning multiple layers of features from tiny images, 2009.
 
 A Python batch is a pickle. It is read by an unpickler that knows how to build NumPy arrays and nothing else, so that a
 file from anywhere cannot run code.
@@ -38,7 +39,9 @@ def load(data_dir: str | PathLike[str] | None = None) -> Split:
         for names, read in ((BINARY, read_binary), (PYTHON, read_python)):
             if all((place / name).is_file() for part in names for name in part):
                 return Split(*(_join([read(place / name) for name in part]) for part in names))
-    raise FileNotFoundError(f"{folder} holds neither {BINARY[0][0]} … {BINARY[1][0]} nor {PYTHON[0][0]} … {PYTHON[1][0]}")
+    raise FileNotFoundError(
+        f"{folder} holds neither {BINARY[0][0]} … {BINARY[1][0]} nor {PYTHON[0][0]} … {PYTHON[1][0]}"
+    )
 
 
 def read_binary(path: str | PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +68,9 @@ def read_python(path: str | PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(f"{path} is not a Python batch of CIFAR-10: {error}") from error
     images = batch.get(b"data") if isinstance(batch, dict) else None
     labels = batch.get(b"labels") if isinstance(batch, dict) else None
-    if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and isinstance(labels, list)):
+    if not (
+        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and isinstance(labels, list)
+    ):
         raise ValueError(f"{path} is not a Python batch of CIFAR-10: it must hold 'data' (N, {PIXELS}) and 'labels'")
     if images.shape != (len(labels), PIXELS):
         raise ValueError(f"{path} holds images {images.shape} for {len(labels)} labels, not ({len(labels)}, {PIXELS})")

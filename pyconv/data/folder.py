@@ -106,8 +106,12 @@ def _read(root: Path, classes: list[str], image_size: int) -> ArrayDataset:
         warnings.warn(f"{len(broken)} files were left out:\n  " + "\n  ".join(broken), stacklevel=4)
     found = np.bincount(np.asarray(labels, np.int64), minlength=len(classes))
     if (found > 0).sum() < 2:
-        raise ValueError(f"{root} must hold readable images (.png, .jpg) of at least two classes; found {len(images)} images")
+        raise ValueError(
+            f"{root} must hold readable images (.png, .jpg) of at least two classes; found {len(images)} images"
+        )
     empty = [name for name, count in zip(classes, found, strict=True) if count == 0]
     if empty:
-        warnings.warn(f"{root} has no image of {', '.join(empty)}: a model cannot learn what it never sees", stacklevel=4)
+        warnings.warn(
+            f"{root} has no image of {', '.join(empty)}: a model cannot learn what it never sees", stacklevel=4
+        )
     return ArrayDataset(np.stack(images), np.asarray(labels, np.int64), classes)

@@ -1,4 +1,4 @@
-"""MNIST in its official IDX files, gzipped or not (LeCun, Cortes, Burges: "The MNIST database of handwritten digits")."""
+"""MNIST in its official IDX files, gzipped or not (LeCun, Cortes, Burges, The MNIST database of handwritten digits)."""
 
 from __future__ import annotations
 

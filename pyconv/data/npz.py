@@ -25,7 +25,9 @@ def load(data_dir: str | PathLike[str] | None = None, test_fraction: float = 0.2
             raise ValueError(f"{path} holds {len(files)} .npz files: name the one to read")
         path = files[0]
     arrays = _read(path)
-    missing = [k for k in ("x", "y") if k not in arrays] + [k for k in ("y_test",) if "x_test" in arrays and k not in arrays]
+    missing = [k for k in ("x", "y") if k not in arrays] + [
+        k for k in ("y_test",) if "x_test" in arrays and k not in arrays
+    ]
     if missing:
         raise ValueError(f"{path} holds no array {missing[0]!r}: it has {', '.join(arrays) or 'nothing'}")
     classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None

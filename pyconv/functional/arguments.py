@@ -21,14 +21,14 @@ LARGEST = 2**31 - 1  # of strides, paddings, dilations and sizes along an axis
 
 
 def as_input(x: Any, name: str, ndim: int | None = None) -> Any:
-    """`x` as a node or a native, aligned float32 or float64 ndarray, without a copy where it is one already.
+    """`x` as a node or a native float32 or float64 ndarray, without a copy where it is one already.
 
     Takes ndarrays of any memory order and objects with `__dlpack__` or `__array__` (PyTorch CPU tensors share their
-    memory). A non-native byte order or a misaligned address costs a copy.
+    memory). A non-native byte order costs a copy.
     """
     if type(x) is ndarray:
         dtype = x.dtype
-        if (dtype is FLOAT32 or dtype is FLOAT64) and x.ndim == ndim and x.flags.aligned:
+        if (dtype is FLOAT32 or dtype is FLOAT64) and x.ndim == ndim:
             return x
     elif type(x) is not Node:
         x = as_array(x, name)
@@ -36,7 +36,7 @@ def as_input(x: Any, name: str, ndim: int | None = None) -> Any:
         x = _native_float(x, name)
     if ndim is not None and x.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not {x.ndim} (its shape is {x.shape})")
-    return x if type(x) is Node or x.flags.aligned else x.copy("K")
+    return x
 
 
 def as_array(x: Any, name: str) -> ndarray:
@@ -61,16 +61,14 @@ def as_array(x: Any, name: str) -> ndarray:
 
 
 def as_indices(indices: Any, name: str, ndim: int) -> Any:
-    """`indices` as a node or an aligned int64 ndarray of `ndim` axes."""
+    """`indices` as a node or an int64 ndarray of `ndim` axes."""
     if type(indices) is not Node:
         indices = as_array(indices, name)
     if indices.dtype.kind not in "iu" or (type(indices) is Node and indices.dtype != np.int64):
         raise TypeError(f"{name} must hold integers (int64), not {indices.dtype}")
     if indices.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not {indices.ndim} (its shape is {indices.shape})")
-    if type(indices) is Node:
-        return indices
-    return np.require(indices.astype(np.int64, "K", copy=False), requirements="A")
+    return indices if type(indices) is Node else indices.astype(np.int64, "K", copy=False)
 
 
 def _native_float(x: Any, name: str) -> ndarray:
@@ -102,6 +100,26 @@ def unbatched(y: Any) -> Any:
     return Reshape(y.shape[1:])(y)
 
 
+def batched_pair(n: int, dy: Any, x: Any) -> tuple[Any, Any, bool]:
+    """dy and x with a batch axis, of one dtype, and whether one had to be added."""
+    dy, single = batched(as_input(dy, "dy"), "dy", n)
+    x, _ = batched(as_input(x, "x"), "x", n)
+    check_extent(dy.shape, "dy")
+    check_same_dtype(x, "x", dy, "dy")
+    return dy, x, single
+
+
+def with_input_size(n: int, dy: Any, input_size: Any) -> tuple[Any, bool, tuple[int, ...]]:
+    """dy with a batch axis, whether one had to be added, and the shape of the pooling's input."""
+    dy, single = batched(as_input(dy, "dy"), "dy", n)
+    check_extent(dy.shape, "dy")
+    size = shape_or_tail(input_size, "input_size", n)
+    x_shape = (*dy.shape[:2], *size[-n:])
+    if len(size) == n + 2 and size != x_shape:
+        raise ValueError(f"input_size must be {x_shape} for dy of shape {dy.shape}, not {size}")
+    return dy, single, x_shape
+
+
 def integer(value: Any, name: str) -> int:
     """An int from anything that is one (NumPy integers too); bools and floats are not."""
     try:
@@ -123,7 +141,9 @@ def sizes(value: Any, name: str, n: int) -> tuple[int, ...]:
     """One int an axis from an int or a sequence of `n` (or one) ints."""
     if type(value) is int:
         return (value,) * n
-    if not isinstance(value, (tuple, list, ndarray)) or np.ndim(value) == 0:
+    if type(value) is tuple and len(value) == n and set(map(type, value)) == {int}:
+        return value
+    if not _is_sequence(value):
         try:
             return (integer(value, name),) * n
         except TypeError:
@@ -141,11 +161,21 @@ def padding_pairs(value: Any, name: str, n: int) -> tuple[tuple[int, int], ...]:
     """(begin, end) an axis from an int, `n` (or one) ints, or `n` pairs."""
     if type(value) is int:
         return ((value, value),) * n
-    if not isinstance(value, (tuple, list, ndarray)) or not any(np.ndim(v) for v in value):
+    if type(value) is tuple and len(value) == n:
+        for v in value:
+            if type(v) is not tuple or len(v) != 2 or type(v[0]) is not int or type(v[1]) is not int:
+                break
+        else:
+            return value  # as layers hold it
+    if not _is_sequence(value) or not any(map(_is_sequence, value)):
         return tuple((p, p) for p in sizes(value, name, n))
-    if len(value) != n or any(np.ndim(v) and len(v) != 2 for v in value):
+    if len(value) != n or any(_is_sequence(v) and len(v) != 2 for v in value):
         raise ValueError(f"{name} must be an int, {n} ints or {n} (begin, end) pairs, not {value!r}")
     return tuple(sizes(v, name, 2) for v in value)  # type: ignore[misc]
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) or (isinstance(value, ndarray) and value.ndim > 0)
 
 
 def _refuse_sizes(value: Any, name: str, n: int) -> NoReturn:
@@ -199,7 +229,7 @@ def compute_into(out: Any, op: Op, *inputs: Any) -> ndarray:
         raise TypeError(f"out must have the result's dtype {dtype}, not {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, not a read-only array")
-    if out.flags.aligned and not any(i is not None and np.may_share_memory(out, i) for i in inputs):
-        return op.compute(*inputs, out=out)  # type: ignore[call-arg]
+    if not any(i is not None and np.may_share_memory(out, i) for i in inputs):
+        return op.compute(*inputs, out=out)
     np.copyto(out, op.compute(*inputs))
     return out

@@ -1,15 +1,15 @@
-"""From a convolution's shapes and options to the one op that describes it; each combination is checked once.
+"""From the shapes and options of a convolution or pooling to the one op or spec that describes it, checked once.
 
 The caches are bounded and keyed by shapes and normalised options alone. Errors are those that the public functions in
-`conv.py` promise.
+`conv.py`, `pool.py` and `adaptive_pool.py` promise.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from pyconv.functional.arguments import check_choice, check_extent, check_least
-from pyconv.kernels.spec import PADDING_MODES, ConvSpec
+from pyconv.functional.arguments import check_choice, check_extent, check_least, padding_pairs, sizes
+from pyconv.kernels.spec import PADDING_MODES, AdaptivePoolSpec, ConvSpec, PoolSpec
 from pyconv.ops.conv import Conv, ConvBackwardData, ConvBackwardWeights
 
 
@@ -138,3 +138,50 @@ def _check_bias(bias_shape, channels):
 def _check_dy(dy_shape, y_shape):
     if dy_shape != y_shape:
         raise ValueError(f"dy must have the shape {y_shape} of the convolution's result, not {dy_shape}")
+
+
+def fixed_pool(n, x_shape, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad=True):
+    """The checked descriptor of a pooling with fixed windows, and the shape of its result."""
+    kernel_size = sizes(kernel_size, "kernel_size", n)
+    return _fixed_spec(
+        n,
+        x_shape,
+        kernel_size,
+        kernel_size if stride is None else sizes(stride, "stride", n),
+        padding_pairs(padding, "padding", n),
+        sizes(dilation, "dilation", n),
+        bool(ceil_mode),
+        bool(count_include_pad),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _fixed_spec(n, x_shape, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad):
+    check_extent(x_shape, "x")
+    check_least(kernel_size, "kernel_size", 1)
+    check_least(stride, "stride", 1)
+    check_least(dilation, "dilation", 1)
+    for pair, k, d in zip(padding, kernel_size, dilation, strict=True):
+        check_least(pair, "padding", 0)
+        if 2 * max(pair) > d * (k - 1) + 1:
+            raise ValueError(f"padding must be at most half of the window's extent {d * (k - 1) + 1}, not {max(pair)}")
+    spec = PoolSpec(kernel_size, stride, padding, dilation, ceil_mode, count_include_pad)
+    size = spec.output_size(x_shape[2:])
+    if min(size) < 1:
+        raise ValueError(
+            f"kernel_size {kernel_size} with dilation {dilation} leaves an empty result of size {size}: x has shape "
+            f"{x_shape} and padding {padding}"
+        )
+    return spec, (*x_shape[:2], *size)
+
+
+def adaptive_pool(n, x_shape, name, output_size):
+    """The checked descriptor of a pooling to a given size."""
+    check_extent(x_shape, name)
+    if isinstance(output_size, (tuple, list)) and len(output_size) == n:
+        output_size = tuple(i if o is None else o for i, o in zip(x_shape[2:], output_size, strict=True))
+    elif output_size is None:
+        output_size = x_shape[2:]
+    size = sizes(output_size, "output_size", n)
+    check_least(size, "output_size", 1)
+    return AdaptivePoolSpec(size)

@@ -318,9 +318,7 @@ def _operands(**operands: Any) -> list[Any]:
 
 
 def _operand(value: Any, name: str) -> Any:
-    if type(value) is Node or (isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)):
+    if type(value) in (Node, float, int, bool):
         return value
-    array = as_array(value, name)
-    if array.dtype.kind in "biu":
-        return array
-    return as_input(array, name)
+    array = value if type(value) is np.ndarray else as_array(value, name)
+    return array if array.dtype.kind in "biu" else as_input(array, name)

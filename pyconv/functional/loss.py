@@ -52,6 +52,7 @@ def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean"
     >>> float(F.cross_entropy(np.log([[0.25, 0.75]]), np.array([1]), reduction="sum").round(4))
     0.2877
     """
+    ignore_index = integer(ignore_index, "ignore_index")
     x, target, weight, single = _classification(x, target, weight, ignore_index, reduction)
     smoothing = float(label_smoothing)
     if not 0 <= smoothing <= 1:
@@ -74,6 +75,7 @@ def nll_loss(x, target, weight=None, *, ignore_index=-100, reduction="mean"):
     >>> float(F.nll_loss(np.array([[-1.0, -2.0], [-3.0, -4.0]]), np.array([1, 0])))
     2.5
     """
+    ignore_index = integer(ignore_index, "ignore_index")
     x, target, weight, single = _classification(x, target, weight, ignore_index, reduction)
     if target.dtype.kind == "f":
         raise TypeError(f"target must hold integer labels, not {target.dtype}")
@@ -254,8 +256,6 @@ def _classification(x: Any, target: Any, weight: Any, ignore_index: Any, reducti
 
 
 def _check_labels(target: Any, classes: int, ignore_index: int | None) -> None:
-    if ignore_index is not None:
-        integer(ignore_index, "ignore_index")
     labels = target.value if type(target) is Node else target
     if labels is None or labels.size == 0:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ def _dropout(x: Any, shape: tuple[int, ...], p: Any, training: bool, rng_state: 
 
 def _state(rng_state: Any) -> Any:
     if rng_state is None:
-        return np.array([secrets.randbits(64), 0], np.uint64)
+        return np.array([int.from_bytes(os.urandom(8), "little"), 0], np.uint64)
     if not (type(rng_state) is Node or isinstance(rng_state, np.ndarray)) or rng_state.dtype != np.uint64:
         raise TypeError("rng_state must be a uint64 array of a key and a counter")
     if tuple(rng_state.shape) != (2,):

@@ -7,6 +7,7 @@ the backend's own rows come those of `plain` (NumPy), which every backend shares
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -104,4 +105,10 @@ def _checked(name: str) -> str:
 def _choose_default() -> str:
     global _default
     _default = next(name for name in ("native", "numba", "im2col") if available(name) is None)
+    if _default != "native":
+        slower = {"numba": "Numba", "im2col": "im2col on NumPy"}[_default]
+        hint = "" if _default == "numba" else ', or pip install "pyconv-engine[numba]" for Numba'
+        warnings.warn(
+            f"{slower} serves in place of the C kernels: {available('native')}{hint}", RuntimeWarning, stacklevel=4
+        )
     return _default

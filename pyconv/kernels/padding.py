@@ -55,7 +55,8 @@ def pad_constant(y: np.ndarray, x: np.ndarray, pads: Pads, value: float) -> None
     y[inside] = x[kept]
     for axis in range(x.ndim - len(pads), x.ndim):  # the slabs around the inside, outermost axis first
         for outside in (slice(None, inside[axis].start), slice(inside[axis].stop, None)):
-            y[(*inside[:axis], outside)] = value
+            slab = (*inside[:axis], outside)
+            y[slab] = value
 
 
 def fold(dx: np.ndarray, dy: np.ndarray, pads: Pads, mode: str = "zeros") -> None:
@@ -98,7 +99,7 @@ def _fold_axis(dy, axis, size, begin, end, mode):
     dx = np.zeros_like(dy, shape=(*dy.shape[:axis], size, *dy.shape[axis + 1 :]), subok=False)
     rows, sources = np.moveaxis(dx, axis, 0), np.moveaxis(dy, axis, 0)
     source = source_positions(size, begin, end, mode)
-    first, last = max(begin, 0), len(source) - max(end, 0)  # the positions that repeat an element in its own place
+    first, last = np.clip((begin, begin + size), 0, len(source))  # between them each element stands in its own place
     rows[source[first:last]] = sources[first:last]
     for position in (*range(first), *range(last, len(source))):
         rows[source[position]] += sources[position]

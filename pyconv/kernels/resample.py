@@ -12,9 +12,9 @@ MODES = ("nearest", "nearest-exact", "linear", "cubic")
 
 
 class Taps(NamedTuple):
-    """Along one axis y[o] = Σ_t weight[o, t] · x[index[o, t]]."""
+    """Along one axis y[o] = Σ_t weight[o, t] · x[source[o, t]]."""
 
-    index: np.ndarray  # int64 (O, T)
+    source: np.ndarray  # int64 (O, T)
     weight: np.ndarray  # float64 (O, T)
 
 

@@ -91,7 +91,7 @@ def _fixed_windows(spec: PoolSpec, size: tuple[int, ...]) -> tuple[Window, ...]:
         start = first + skipped * d
         stop = np.minimum(first + d * (k - 1), i - 1)  # last tap allowed
         count = np.maximum(0, (stop - start) // d + 1)
-        inside = np.minimum(first + k, i + end) - first  # ceil mode may run past the right padding
+        inside = np.minimum(k, -((first - i - end) // d))  # taps up to the right padding's end: ceil mode may run past it
         divisor = inside if spec.count_include_pad else np.maximum(count, 1)
         tables.append(Window(start, count, divisor, d))
     return tuple(tables)

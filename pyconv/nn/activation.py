@@ -9,7 +9,7 @@ import numpy as np
 import pyconv.functional as F
 from pyconv.functional.arguments import check_choice, check_least, integer
 from pyconv.nn.layer import Layer
-from pyconv.nn.module import Parameter, float_dtype
+from pyconv.nn.module import float_dtype
 
 
 class ReLU(Layer):
@@ -53,12 +53,16 @@ class PReLU(Layer):
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32):
-        self.num_parameters, self.init = integer(num_parameters, "num_parameters"), init
-        check_least((self.num_parameters,), "num_parameters", 1)
-        self.weight = Parameter(np.full(self.num_parameters, init, float_dtype(dtype)))
+        self.init = init
+        count = integer(num_parameters, "num_parameters")
+        check_least((count,), "num_parameters", 1)
+        self.register_parameter("weight", np.full(count, init, float_dtype(dtype)))
 
     def forward(self, x):
         return F.prelu(x, self.weight)
+
+    def _argument(self, name):
+        return self._parameters["weight"].size if name == "num_parameters" else super()._argument(name)
 
 
 class ELU(Layer):

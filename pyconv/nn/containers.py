@@ -86,7 +86,7 @@ class Sequential(_Indexed):
             for name, module in modules[0].items():
                 self.register_module(name, module)
         else:
-            self.extend(modules)
+            self.extend(modules)  # type: ignore[arg-type]  # what is no Module is refused there
 
     def forward(self, x: Any) -> Any:
         for module in self._modules.values():

@@ -12,7 +12,7 @@ from pyconv.functional.arguments import check_choice, check_least, integer, padd
 from pyconv.kernels.spec import PADDING_MODES
 from pyconv.nn import init
 from pyconv.nn.layer import Layer
-from pyconv.nn.module import Parameter, float_dtype
+from pyconv.nn.module import float_dtype
 
 
 class _Convolution(Layer):
@@ -37,7 +37,7 @@ class _Convolution(Layer):
 
     def _start(self, shape, bias, dtype, generator):
         dtype = float_dtype(dtype)
-        self.weight = Parameter(np.empty(shape, dtype))
+        self.register_parameter("weight", np.empty(shape, dtype))
         self.register_parameter("bias", np.empty(self.out_channels, dtype) if bias else None)
         init.layer_default_(self.weight, self.bias, generator)
 

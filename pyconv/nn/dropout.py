@@ -16,6 +16,7 @@ _NEXT = np.array([0, 1], np.uint64)  # the same key, the next counter
 
 class _Dropout(Layer):
     function: ClassVar[Callable[..., Any]]
+    rng_state: Any
 
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None):
         if not 0 <= p <= 1:
@@ -27,9 +28,9 @@ class _Dropout(Layer):
     def forward(self, x):
         if not self.training:
             return x
-        state = self.rng_state
-        self.rng_state = F.add(state, _NEXT)
-        return self.function(x, self.p, rng_state=state)
+        y = self.function(x, self.p, rng_state=self.rng_state)
+        self.rng_state = F.add(self.rng_state, _NEXT)
+        return y
 
 
 class Dropout(_Dropout):

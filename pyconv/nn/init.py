@@ -16,12 +16,14 @@ import math
 
 import numpy as np
 
-_generator = np.random.default_rng()
+_generator: np.random.Generator | None = None  # made when first asked for: numpy.random takes its time to load
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 
 
-def manual_seed(seed: int) -> np.random.Generator:
+def manual_seed(seed: int | None = None) -> np.random.Generator:
     """Seed the generator that initialisers draw from when they are given none, and give it back.
+
+    Without a number it is seeded from the operating system, as it is to begin with.
 
     Examples
     --------
@@ -39,19 +41,19 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def default_generator() -> np.random.Generator:
     """The generator that serves where none is given."""
-    return _generator
+    return manual_seed() if _generator is None else _generator
 
 
 def uniform_(array: np.ndarray, low: float = 0.0, high: float = 1.0, generator=None) -> np.ndarray:
     """Fill with draws from [low, high)."""
-    draws = (generator or _generator).random(array.shape, _drawn(array))
+    draws = (generator or default_generator()).random(array.shape, _drawn(array))
     array[...] = draws * (high - low) + low
     return array
 
 
 def normal_(array: np.ndarray, mean: float = 0.0, std: float = 1.0, generator=None) -> np.ndarray:
     """Fill with normal draws."""
-    draws = (generator or _generator).standard_normal(array.shape, _drawn(array))
+    draws = (generator or default_generator()).standard_normal(array.shape, _drawn(array))
     array[...] = draws * std + mean
     return array
 
@@ -114,7 +116,7 @@ def orthogonal_(array: np.ndarray, gain: float = 1.0, generator=None) -> np.ndar
     if array.ndim < 2:
         raise ValueError(f"array must have at least 2 axes to be orthogonal, not {array.ndim}")
     rows, columns = array.shape[0], math.prod(array.shape[1:])
-    draws = (generator or _generator).standard_normal((max(rows, columns), min(rows, columns)))
+    draws = (generator or default_generator()).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(draws)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # without it the draw is not uniform
     array[...] = gain * (q if rows >= columns else q.T).reshape(array.shape)

@@ -6,7 +6,6 @@ such as `bias`, by whether it is there), so one place gives the layer's `repr` a
 
 from __future__ import annotations
 
-from functools import cache
 from inspect import Parameter as Argument
 from inspect import signature
 from typing import Any
@@ -44,7 +43,6 @@ class Layer(Module):
         return getattr(self, name)
 
 
-@cache
-def _arguments(cls: type[Layer]) -> tuple[Argument, ...]:
+def _arguments(cls: type) -> tuple[Argument, ...]:
     """The arguments of a layer's constructor that may be given by position; the rest is not part of what it is."""
     return tuple(a for a in signature(cls).parameters.values() if a.kind is Argument.POSITIONAL_OR_KEYWORD)

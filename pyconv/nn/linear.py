@@ -10,7 +10,7 @@ import pyconv.functional as F
 from pyconv.functional.arguments import check_least, integer
 from pyconv.nn import init
 from pyconv.nn.layer import Layer
-from pyconv.nn.module import Parameter, float_dtype
+from pyconv.nn.module import float_dtype
 
 
 class Linear(Layer):
@@ -51,7 +51,7 @@ class Linear(Layer):
         for name in ("in_features", "out_features"):
             check_least((getattr(self, name),), name, 1)
         dtype = float_dtype(dtype)
-        self.weight = Parameter(np.empty((self.out_features, self.in_features), dtype))
+        self.register_parameter("weight", np.empty((self.out_features, self.in_features), dtype))
         self.register_parameter("bias", np.empty(self.out_features, dtype) if bias else None)
         init.layer_default_(self.weight, self.bias, generator)
 

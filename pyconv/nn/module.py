@@ -403,7 +403,8 @@ def functional_call(model: Module, state: Mapping[str, Any], *args: Any, **kwarg
     """
     outer = _trace.get()
     values = {} if outer is None else dict(outer.values)
-    held, names = {}, {}
+    held: dict[str, np.ndarray] = {}
+    names: dict[int, str] = {}
     for path, module in model.named_modules():
         for key, array in (*module._parameters.items(), *module._buffers.items()):
             if array is not None:

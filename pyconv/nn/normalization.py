@@ -29,6 +29,10 @@ class _Normalization(Layer):
 
 
 class _BatchNorm(_Normalization):
+    running_mean: Any
+    running_var: Any
+    num_batches_tracked: Any
+
     def __init__(
         self,
         num_features: int,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -196,7 +196,10 @@ def _row(call: _Call, fields: dict[int, tuple[_Field, ...]], inputs: list[Node])
         sum(cost.connections for cost in costs),
         sum(cost.macs for cost in costs),
         max((cost.fan_in for cost in costs), default=0),
-        tuple(min(f.size, n) for f, n in zip(fields.get(id(call.output), ()), inputs[0].shape[2:], strict=False)),
+        tuple(
+            min(math.ceil(f.size), n)
+            for f, n in zip(fields.get(id(call.output), ()), inputs[0].shape[2:], strict=False)
+        ),
         sum(cost.dense_weights for cost in costs),
     )
 
@@ -210,9 +213,9 @@ class _Cost(NamedTuple):
 
 def _cost(node: Node) -> _Cost:
     """One sample's share of an op that connects positions; nothing for one that works on each element alone."""
-    op = node.op
+    op, operands = node.op, cast(Any, node.inputs)
     if isinstance(op, (MaxPool, AvgPool, Conv, ConvBackwardData, Linear)):
-        x = node.inputs[0]
+        x = operands[0]
         dense = math.prod(x.shape[1:]) * math.prod(node.shape[1:])
         if isinstance(op, Linear):
             pairs = node.size * x.shape[1] // _BATCH
@@ -222,21 +225,21 @@ def _cost(node: Node) -> _Cost:
             pairs = x.shape[1] * math.prod(int(w.count.sum()) for w in windows)
             return _Cost(pairs, 0, math.prod(int(w.count.max()) for w in windows), dense)
         wide, narrow = (x, node) if isinstance(op, Conv) else (node, x)  # the convolution's own input and output
-        w, channels = node.inputs[1], wide.shape[1] // op.spec.groups
+        w, channels = operands[1], wide.shape[1] // op.spec.groups
         taps = [_taps(op.spec, axis, wide.shape[axis + 2], w.shape[axis + 2]) for axis in range(w.ndim - 2)]
         pairs = narrow.shape[1] * channels * math.prod(total for total, _, _ in taps)
         per_output = channels if isinstance(op, Conv) else w.shape[0] // op.spec.groups
         fan_in = per_output * math.prod(into if isinstance(op, Conv) else out_of for _, into, out_of in taps)
         return _Cost(pairs, math.prod(narrow.shape[1:]) * channels * math.prod(w.shape[2:]), fan_in, dense)
     if isinstance(op, (MatMul, BatchedMatMul)):
-        inner = node.inputs[0].shape[-2 if op.transpose_a else -1]
+        inner = operands[0].shape[-2 if op.transpose_a else -1]
         return _Cost(macs=node.size * inner // _BATCH)
     return _Cost()
 
 
 @lru_cache(maxsize=512)
 def _taps(spec: Any, axis: int, size: int, kernel_size: int) -> tuple[int, int, int]:
-    """Along one axis: pairs of an input and an output that meet, the most inputs of one output, outputs of one input."""
+    """Along one axis: pairs of an input and an output that meet, most inputs of an output, most outputs of an input."""
     begin, end = spec.padding[axis]
     source = source_positions(size, begin, end, spec.padding_mode)
     step, reach = spec.stride[axis], spec.dilation[axis]
@@ -249,7 +252,7 @@ def _taps(spec: Any, axis: int, size: int, kernel_size: int) -> tuple[int, int, 
 
 
 class _Field(NamedTuple):
-    """Along one axis of the model's input: positions that an output depends on, and how far apart neighbours' are."""
+    """Along one axis of the model's input: positions an output depends on, and how far apart neighbours' are."""
 
     size: float
     jump: float
@@ -277,20 +280,20 @@ def _receptive_fields(inputs: list[Node], outputs: list[Node]) -> dict[int, tupl
 
 def _grown(node: Node, below: tuple[_Field, ...], everything: tuple[_Field, ...]) -> tuple[_Field, ...]:
     """The receptive field behind an op, from that before it."""
-    op = node.op
+    op, operands = node.op, cast(Any, node.inputs)
     if isinstance(op, (Linear, MatMul)):
         return everything
     if isinstance(op, Sum):
         axes = {axis - 2 for axis in op.axes}
         return tuple(whole if i in axes else f for i, (f, whole) in enumerate(zip(below, everything, strict=False)))
     if isinstance(op, (Conv, ConvBackwardData)):
-        spec, w = op.spec, node.inputs[1]
+        spec, w = op.spec, operands[1]
         reach = [d * (k - 1) + 1 for d, k in zip(spec.dilation, w.shape[2:], strict=True)]
         if isinstance(op, Conv):
             return tuple(_windowed(f, r, s) for f, r, s in zip(below, reach, spec.stride, strict=True))
         return tuple(_windowed(f, -(-r // s), 1 / s) for f, r, s in zip(below, reach, spec.stride, strict=True))
     if isinstance(op, _POOLS):
-        sizes = node.inputs[0].shape[2:]
+        sizes = operands[0].shape[2:]
         grown = []
         for f, window, size in zip(below, op.spec.windows(tuple(sizes)), sizes, strict=True):
             start = window.start
@@ -315,8 +318,8 @@ def _nodes(value: Any) -> Iterator[Node]:
             yield from _nodes(item)
 
 
-def _times(shape: tuple[float, ...]) -> str:
-    return "×".join(str(math.ceil(n)) for n in shape)
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _count(n: int) -> str:

@@ -24,7 +24,7 @@ class _Binary(Op):
     name: ClassVar[str]
 
     def infer(self, a, b):
-        return np.broadcast_shapes(a.shape, b.shape), np.result_type(a.dtype, b.dtype)
+        return _broadcast(a, b), np.result_type(a.dtype, b.dtype)
 
     def attributes(self, a, b):
         return (self.name,)
@@ -71,7 +71,7 @@ class Div(_Binary):
     name: ClassVar[str] = "div"
 
     def infer(self, a, b):
-        return np.broadcast_shapes(a.shape, b.shape), np.true_divide(np.empty(0, a.dtype), np.empty(0, b.dtype)).dtype
+        return _broadcast(a, b), np.true_divide(np.empty(0, a.dtype), np.empty(0, b.dtype)).dtype
 
     def vjp(self, dy, y, a, b):
         return lambda: _fit(div(dy, b), a), lambda: neg(_fit(div(mul(dy, y), b), b))
@@ -117,7 +117,7 @@ class Compare(_Binary):
     name: str  # type: ignore[misc]
 
     def infer(self, a, b):
-        return np.broadcast_shapes(a.shape, b.shape), np.dtype(bool)
+        return _broadcast(a, b), np.dtype(bool)
 
     def vjp(self, dy, y, a, b):
         return None, None
@@ -130,7 +130,7 @@ class Where(Op):
     kernel: ClassVar[str] = "where"
 
     def infer(self, condition, a, b):
-        return np.broadcast_shapes(condition.shape, a.shape, b.shape), np.result_type(a.dtype, b.dtype)
+        return _broadcast(condition, a, b), np.result_type(a.dtype, b.dtype)
 
     def allocate(self, condition, a, b):
         shape, dtype = self.infer(condition, a, b)
@@ -248,6 +248,12 @@ def _mish_curvature(x):
     t, s = Unary("tanh")(Unary("softplus", (1.0, 20.0))(x)), Unary("sigmoid")(x)
     dt = (1 - t * t) * s
     return 2 * dt + x * dt * (1 - s - 2 * t * s)
+
+
+def _broadcast(*operands):
+    """The common shape; NumPy's own function takes longer than a small kernel."""
+    shape = operands[0].shape
+    return shape if all(o.shape == shape for o in operands) else np.broadcast_shapes(*(o.shape for o in operands))
 
 
 def _fit(dy, like):

@@ -1,6 +1,14 @@
 """Training: the `Trainer`, what it records, and what may watch it."""
 
-from pyconv.train.callbacks import BestModel, Callback, Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, TensorBoard
+from pyconv.train.callbacks import (
+    BestModel,
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    ReduceOnPlateau,
+    TensorBoard,
+)
 from pyconv.train.history import History
 from pyconv.train.lr_finder import find_lr
 from pyconv.train.metrics import F1, Accuracy, Metric, Precision, Recall, TopK, confusion_matrix

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Callback:
     """Base of all callbacks; each method is called at its moment and does nothing here.
 
-    Callbacks run in the order in which they are given, those with a higher `order` later. What a callback must remember across a
-    resumed run goes through `state` and `restore`.
+    Callbacks run in the order in which they are given, those with a higher `order` later. What a callback must remember
+    across a resumed run goes through `state` and `restore`.
     """
 
     order = 0

@@ -1,4 +1,4 @@
-"""What training recorded, an epoch a row: a mapping from column to values that reads and writes CSV and plots itself."""
+"""What training recorded, an epoch a row: a mapping from column to values that keeps itself as CSV and plots itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Metrics: numbers about predictions, gathered batch by batch.
 
-A metric's memory is one array of counts, which the trainer owns; so it can be saved in a checkpoint and training resumes in the
-middle of an epoch with the same numbers.
+A metric's memory is one array of counts, which the trainer owns and saves in checkpoints, so that training resumes in
+the middle of an epoch with the same numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def confusion_matrix(y_true, y_pred, num_classes: int | None = None) -> np.ndarr
     array([[1, 0],
            [1, 1]])
     """
-    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    y_true, y_pred = np.asarray(y_true).astype(np.int64), np.asarray(y_pred).astype(np.int64)
     k = num_classes or int(max(y_true.max(initial=-1), y_pred.max(initial=-1))) + 1
     return np.bincount(y_true * k + y_pred, minlength=k * k).reshape(k, k)
 
@@ -122,7 +122,7 @@ class Averaged(Metric):
 
     def __init__(self, function: Callable[[np.ndarray, np.ndarray], float], name: str | None = None):
         self.function = function
-        self.name = name or getattr(function, "__name__", "metric")
+        self.name = str(name or getattr(function, "__name__", "metric"))
 
     def add(self, state, output, target):
         state += float(self.function(output, target)) * len(target), len(target)

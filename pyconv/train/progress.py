@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import Any, TextIO
 
@@ -23,7 +22,7 @@ class Progress(Callback):
     def on_fit_begin(self, trainer):
         self._out = self.stream or sys.stderr
         self._bar = None
-        self._drawn = self._out.isatty() and importlib.util.find_spec("tqdm") is not None
+        self._drawn = self._out.isatty() and _has_tqdm()
 
     def on_epoch_begin(self, trainer):
         if self._drawn:
@@ -60,6 +59,14 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _has_tqdm() -> bool:
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _format(name: str, value: Any) -> str:

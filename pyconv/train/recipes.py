@@ -21,7 +21,7 @@ _COMMON: dict[str, Any] = {
 
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "digits": {"model": "digitsnet", "epochs": 30, "augment": ("shift=0.125", "rotate=10")},
+        "digits": {"model": "digitsnet", "epochs": 20, "augment": ("shift=0.125", "rotate=10")},
         "mnist": {"model": "mnistnet", "epochs": 6, "batch_size": 128, "augment": ("shift=0.08", "rotate=10")},
         "cifar10": {"epochs": 20, "batch_size": 128, "augment": ("flip", "shift=0.125")},
         "catvnoncat": {
@@ -31,7 +31,12 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "class_weights": "balanced",
             "augment": ("flip", "shift=0.1", "colour=0.3"),
         },
-        "folder": {"model": "catnet", "batch_size": 32, "class_weights": "balanced", "augment": ("flip", "shift=0.1", "colour=0.3")},
+        "folder": {
+            "model": "catnet",
+            "batch_size": 32,
+            "class_weights": "balanced",
+            "augment": ("flip", "shift=0.1", "colour=0.3"),
+        },
         "npz": {},
     }
 )

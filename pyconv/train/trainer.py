@@ -1,7 +1,8 @@
 """Trainer: fits a model to data, a batch at a time, and can be stopped at any batch and resumed exactly.
 
-All that a run depends on is here: the model's parameters and buffers, the optimizer's state, the position (epoch, batch), the
-sums that the epoch's figures come from, and the seed. Batches and augmentation follow from (seed, epoch, batch) alone.
+All that a run depends on is here: the model's parameters and buffers, the optimizer's state, the position (epoch,
+batch), the sums that the epoch's figures come from, and the seed. Batches and augmentation follow from (seed, epoch,
+batch) alone.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Trainer:
     ----------
     model : nn.Module
     loss : str or callable
-        ``cross_entropy``, ``binary_cross_entropy``, ``mse``, ``l1``, ``hinge``, or a function of (output, target) in terms of
-        `pyconv.functional` that gives the mean over the batch.
+        ``cross_entropy``, ``binary_cross_entropy``, ``mse``, ``l1``, ``hinge``, or a function of (output, target) in
+        terms of `pyconv.functional` that gives the mean over the batch.
     optimizer : optimizer of `pyconv.optim`
         ``optim.Adam()`` by default.
     metrics : sequence of str, Metric or callable
@@ -145,8 +146,8 @@ class Trainer:
         Returns
         -------
         History
-            Of all epochs so far: loss and metrics (as training saw them, augmented and with dropout), ``val_`` the same on
-            `validation`, learning rate, seconds.
+            Of all epochs so far: loss and metrics (as training saw them, augmented and with dropout), ``val_`` the same
+            on `validation`, learning rate, seconds.
 
         Raises
         ------
@@ -280,7 +281,9 @@ class Trainer:
         self.step += 1
         return loss, output[0] if len(output) == 1 else np.concatenate(output)
 
-    def _gradients(self, params: dict[str, np.ndarray], batch: Batch) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
+    def _gradients(
+        self, params: dict[str, np.ndarray], batch: Batch
+    ) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
         def cost(values):
             output, updates = nn.functional_call(self.model, values, batch.x)
             return self._loss(output, batch), (output, updates)
@@ -340,7 +343,9 @@ class Trainer:
         """Take over a checkpoint, or raise and leave the trainer as it was."""
         arrays, about = serialization.read(path)
         if about.get("kind") != "checkpoint":
-            raise ValueError(f"{path} is not a checkpoint of a training run but a file of {about.get('kind', 'arrays')}")
+            raise ValueError(
+                f"{path} is not a checkpoint of a training run but a file of {about.get('kind', 'arrays')}"
+            )
         progress = json.loads(about["progress"])
         for name, value in {**run, "seed": self.seed}.items():
             saved = progress["seed"] if name == "seed" else progress["run"][name]
@@ -485,10 +490,12 @@ def _check_same(path: Any, kind: str, expected: Mapping[str, tuple], found: Mapp
         if name not in found:
             raise ValueError(f"{path} does not fit: it has no {kind} {name}")
         if found[name].shape != shape:
-            raise ValueError(f"{path} does not fit: {kind} {name} has the shape {found[name].shape} there, {shape} here")
+            raise ValueError(
+                f"{path} does not fit: {kind} {name} has the shape {found[name].shape} there, {shape} here"
+            )
     extra = sorted(set(found) - set(expected))
     if extra:
-        raise ValueError(f"{path} does not fit: it has a {kind} {extra[0]} that is not here")
+        raise ValueError(f"{path} does not fit: it has {kind} {extra[0]}, which is not here")
 
 
 def _default_optimizer() -> Any:

@@ -43,19 +43,16 @@ def test_names_are_unique_and_find_their_problem():
 
 def taps(problem):
     """(input, output) position pairs that a kernel tap joins along each axis, padding included, by enumeration."""
-    counts = []
-    sizes = problem.output_shape[2:] if problem.kind != "conv_transpose" else problem.size
-    for size, r in zip(sizes, problem.kernel, strict=True):
-        counts.append(sum(1 for _ in itertools.product(range(size), range(r))))
-    return math.prod(counts)
+    sizes = problem.size if problem.kind == "conv_transpose" else problem.output_shape[2:]
+    axes = zip(sizes, problem.kernel, strict=True)
+    return math.prod(sum(1 for _ in itertools.product(range(size), range(r))) for size, r in axes)
 
 
 @EVERY
 def test_flops_are_two_a_tap_channel_and_filter(problem):
-    if problem.is_pool:
-        expected = problem.n * problem.c * taps(problem)
-    else:
-        expected = sum(2 * problem.n * taps(problem) * (problem.c // problem.groups) for _ in range(problem.k))
+    expected = problem.n * problem.k * taps(problem)
+    if not problem.is_pool:
+        expected *= 2 * (problem.c // problem.groups)
     assert problem.flops() == expected
     for pass_ in problem.passes:
         assert problem.flops(pass_) == (2 if pass_ == "backward" and not problem.is_pool else 1) * expected

@@ -8,7 +8,7 @@ from pyconv.bench.problems import find
 from pyconv.bench.report import Report, compare, heading, machine, plot, summary, table
 from pyconv.bench.timing import Measurement
 
-FACTS = {"cpu": "Test CPU", "threads": 2, "peak_flops": 100e9, "peak_method": "FMA instructions"}
+FACTS = {"cpu": "Test CPU", "isa": "avx2", "threads": 2, "peak_flops": 100e9, "peak_method": "FMA instructions"}
 CONV, POOL = "resnet50/conv2.3x3", "vgg16/pool3"
 
 
@@ -128,7 +128,7 @@ def test_machine_facts():
     assert facts["threads"] == 2
     assert "numpy" in facts["versions"]
     assert json.loads(json.dumps(facts)) == facts
-    assert heading(FACTS) == "Test CPU, 2 threads, peak 100 GFLOP/s by FMA instructions"
+    assert heading(FACTS) == "Test CPU, avx2, threads: 2, peak 100 GFLOP/s by FMA instructions"
 
 
 def test_plot_writes_a_png(tmp_path):

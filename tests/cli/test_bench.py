@@ -68,7 +68,7 @@ def test_run_asks_for_what_the_options_say_and_prints_it(timed, capsys):
     out = capsys.readouterr().out
     assert "lenet5/conv1 backward_data: 64×1×32×32 → 6, conv 5×5" in out
     assert "lenet5/pool1@small forward" in out
-    assert "1 threads, peak 100 GFLOP/s by a test" in out
+    assert "threads: 1, peak 100 GFLOP/s by a test" in out
     assert "best peer's time / ours" in out
 
 
@@ -84,10 +84,20 @@ def test_json_and_compare(timed, tmp_path, capsys):
     assert new.exists()
 
 
-def test_png(timed, tmp_path):
+def test_an_engine_of_ours_that_fails_shows_in_the_exit_code(timed, capsys):
+    timed["native"] = None
+    assert run("--problems", "lecture/*", "--backends", "native", "--peers", "torch", "--passes", "forward") == 1
+    assert "failed: lecture/conv forward native" in capsys.readouterr().err
+    timed.update({"native": 1.0, "torch": None})
+    assert run("--problems", "lecture/*", "--backends", "native", "--peers", "torch", "--passes", "forward") == 0
+
+
+def test_png(timed, monkeypatch):
     pytest.importorskip("matplotlib")
-    run("--problems", "lecture/*", "--backends", "native", "--peers", "none", "--png", str(tmp_path / "chart.png"))
-    assert (tmp_path / "chart.png").stat().st_size > 1000
+    drawn = {}
+    monkeypatch.setattr(bench.report, "plot", lambda report, path: drawn.update({path: report}))
+    assert run("--problems", "lecture/*", "--backends", "native", "--peers", "none", "--png", "chart.png") == 0
+    assert [m.engine for m in drawn["chart.png"].measurements] == ["native", "native"]
 
 
 def test_engine_that_is_missing_is_named(timed, monkeypatch, capsys):

@@ -85,7 +85,9 @@ def test_split_of_a_single_image_says_what_would_do():
 
 def test_digits_are_whole_and_divided_alike():
     train, test = load("digits")
-    assert train.x.dtype == np.float32 and train.x.min() == 0 and train.x.max() == 1
+    assert train.x.dtype == np.float32
+    assert train.x.min() == 0
+    assert train.x.max() == 1
     assert len(train) + len(test) == 1797
     assert test.counts().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
     assert not {i.tobytes() for i in train.x} & {i.tobytes() for i in test.x}

@@ -34,7 +34,8 @@ def test_images_of_every_kind_are_brought_to_one_size(photos):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train, test = load("folder", photos, image_size=16)
-    assert train.x.shape[1:] == (3, 16, 16) and train.x.dtype == np.uint8
+    assert train.x.shape[1:] == (3, 16, 16)
+    assert train.x.dtype == np.uint8
     assert (len(train), len(test)) == (12, 3)
     assert train.classes == ("cat", "dog")
 
@@ -91,7 +92,10 @@ def test_alpha_is_laid_over_white_and_16_bits_are_scaled(tmp_path):
 
 
 def test_exif_orientation_is_obeyed(tmp_path):
-    picture(10, 20).save(tmp_path / "turned.jpg", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00")
+    picture(10, 20).save(
+        tmp_path / "turned.jpg",
+        exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00",
+    )
     assert read_image(tmp_path / "turned.jpg").shape == (3, 20, 10)
 
 

@@ -36,7 +36,8 @@ def mnist_folder(tmp_path):
 
 def test_mnist_reads_gzipped_and_raw_files(mnist_folder):
     train, test = load("mnist", mnist_folder)
-    assert train.x.shape == (20, 1, 28, 28) and train.x.dtype == np.uint8
+    assert train.x.shape == (20, 1, 28, 28)
+    assert train.x.dtype == np.uint8
     assert test.y.tolist() == list(range(10))
 
 
@@ -46,12 +47,15 @@ def test_mnist_is_found_in_a_subfolder(mnist_folder, tmp_path_factory):
     assert len(load("mnist", parent).train) == 20
 
 
-@pytest.mark.parametrize(("code", "dtype"), [(8, ">u1"), (9, ">i1"), (0xB, ">i2"), (0xC, ">i4"), (0xD, ">f4"), (0xE, ">f8")])
+@pytest.mark.parametrize(
+    ("code", "dtype"), [(8, ">u1"), (9, ">i1"), (0xB, ">i2"), (0xC, ">i4"), (0xD, ">f4"), (0xE, ">f8")]
+)
 def test_idx_types(tmp_path, code, dtype):
     values = np.arange(6).reshape(2, 3).astype(dtype)
     (tmp_path / "file").write_bytes(idx_bytes(values, code))
     read = read_idx(tmp_path / "file")
-    assert read.dtype == values.dtype.newbyteorder("=") and read.dtype.isnative
+    assert read.dtype == values.dtype.newbyteorder("=")
+    assert read.dtype.isnative
     np.testing.assert_array_equal(read, values)
 
 
@@ -60,7 +64,7 @@ def test_idx_cut_short_is_refused(tmp_path, mnist_folder, keep):
     whole = gzip.decompress((mnist_folder / "train-images-idx3-ubyte.gz").read_bytes())
     for content in (whole[:keep], gzip.compress(whole)[:keep]):
         (tmp_path / "file").write_bytes(content)
-        with pytest.raises(ValueError, match="file is (damaged|not an IDX file)"):
+        with pytest.raises(ValueError, match=r"file is (damaged|not an IDX file)"):
             read_idx(tmp_path / "file")
 
 
@@ -108,13 +112,13 @@ def test_cifar10_layouts_agree(tmp_path):
 def test_cifar10_python_2_pickle_under_old_module_names(tmp_path):
     """The official files were pickled by Python 2 and NumPy 1: str for bytes, numpy.core for numpy._core."""
     x, y = batches(2)
-    reconstruct, (cls, shape, kind), state = x.__reduce__()
     text = (
         b"\x80\x02}q\x00("
         + b"U\x06labels" + b"](" + b"".join(b"K" + bytes([k]) for k in y) + b"e"
         + b"U\x04data" + b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
         + b"(K\x01(K\x02M" + struct.pack("<H", PIXELS) + b"tcnumpy\ndtype\n(U\x02u1K\x00K\x01tR"
-        + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T" + struct.pack("<I", x.size) + x.tobytes() + b"tb"
+        + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        + b"T" + struct.pack("<I", x.size) + x.tobytes() + b"tb"
         + b"u."
     )  # fmt: skip
     (tmp_path / "batch").write_bytes(text)
@@ -200,7 +204,9 @@ def cats(tmp_path):
 
 def test_catvnoncat(cats):
     train, test = load("catvnoncat", cats)
-    assert train.x.shape == (6, 3, 8, 8) and train.classes == ("non-cat", "cat") and len(test) == 4
+    assert train.x.shape == (6, 3, 8, 8)
+    assert train.classes == ("non-cat", "cat")
+    assert len(test) == 4
 
 
 def test_catvnoncat_cut_short_is_refused(cats):
@@ -217,7 +223,8 @@ def test_npz_with_and_without_a_test_part(tmp_path):
     x, y = RNG.random((20, 1, 4, 4)), np.arange(20) % 2
     np.savez(tmp_path / "own.npz", x=x, y=y, classes=np.array(["no", "yes"]))
     train, test = load("npz", tmp_path)
-    assert (len(train), len(test)) == (16, 4) and train.classes == ("no", "yes")
+    assert (len(train), len(test)) == (16, 4)
+    assert train.classes == ("no", "yes")
     np.savez(tmp_path / "own.npz", x=x, y=y, x_test=x[:2], y_test=y[:2])
     assert [len(part) for part in load("npz", tmp_path / "own.npz")] == [20, 2]
 
@@ -232,7 +239,7 @@ def test_npz_is_never_unpickled(tmp_path):
 def test_npz_cut_short_is_refused(tmp_path, keep):
     np.savez(tmp_path / "own.npz", x=np.zeros((4, 1, 8, 8)), y=np.zeros(4, int))
     (tmp_path / "own.npz").write_bytes((tmp_path / "own.npz").read_bytes()[:keep])
-    with pytest.raises(ValueError, match="not a complete .npz"):
+    with pytest.raises(ValueError, match=r"not a complete \.npz"):
         load("npz", tmp_path)
 
 

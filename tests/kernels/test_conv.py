@@ -88,7 +88,7 @@ def test_backward_data(backend, case, seed, draw, dtype, with_bias, dy_order, w_
     b = draw(rng, case.x[1:2], dtype) if with_bias else None
     expected = reference("conv_backward_data", case.x, dy, w, b, case.spec)
     magnitude = reference("conv_backward_data", case.x, abs(dy), abs(w), b if b is None else abs(b), case.spec)
-    repeats = 4 ** len(case.w[2:]) if case.spec.padding_mode != "zeros" else 1  # a pixel may stand at up to 4 places an axis
+    repeats = 4 ** len(case.w[2:]) if case.spec.padding_mode != "zeros" else 1  # places of a pixel: up to 4 an axis
     terms = math.prod(case.w[2:]) * case.w[0] // case.spec.groups * repeats + with_bias
     for algorithm, dx in results(backend, "conv_backward_data", case.x, dtype, dx_order, dy, w, b, case.spec):
         if draw is integers:
@@ -130,14 +130,18 @@ def test_the_three_kernels_are_adjoint(backend, case, seed):
         pytest.param(Case(ConvSpec((1, 1), ((1, 1), (1, 1)), (1, 1)), (2, 35, 29, 31), (70, 35, 3, 3)), id="3x3"),
         pytest.param(Case(ConvSpec((2, 2), ((3, 3), (3, 3)), (1, 1)), (1, 3, 61, 67), (64, 3, 7, 7)), id="first"),
         pytest.param(Case(ConvSpec((1, 1), ((0, 0), (0, 0)), (1, 1)), (3, 130, 9, 9), (100, 130, 1, 1)), id="1x1"),
-        pytest.param(Case(ConvSpec((1, 1), ((2, 2), (2, 2)), (1, 1), 37), (2, 37, 23, 21), (37, 1, 5, 5)), id="depthwise"),
-        pytest.param(Case(ConvSpec((2, 1), ((1, 0), (0, 2)), (1, 2), 2), (2, 34, 40, 17), (66, 17, 3, 3)), id="grouped"),
+        pytest.param(
+            Case(ConvSpec((1, 1), ((2, 2), (2, 2)), (1, 1), 37), (2, 37, 15, 17), (37, 1, 5, 5)), id="depthwise"
+        ),
+        pytest.param(
+            Case(ConvSpec((2, 1), ((1, 0), (0, 2)), (1, 2), 2), (2, 34, 40, 17), (66, 17, 3, 3)), id="grouped"
+        ),
         pytest.param(Case(ConvSpec((1,), ((4, 4),), (2,)), (2, 20, 900), (40, 20, 5)), id="1d"),
         pytest.param(Case(ConvSpec((1,) * 3, ((1, 1),) * 3, (1,) * 3), (1, 9, 11, 13, 12), (20, 9, 3, 3, 3)), id="3d"),
     ],
 )
 def test_sizes_beyond_one_tile(backend, case, dtype, order):
-    """Enough rows, channels and images for every blocking loop to turn more than once, and for edges that fill no tile."""
+    """Rows, channels and images enough that every blocking loop turns more than once and leaves a rest."""
     rng = np.random.default_rng(0)
     x, w, dy = (integers(rng, shape, dtype, order) for shape in (case.x, case.w, case.y))
     b = integers(rng, case.w[:1], dtype)
@@ -175,7 +179,8 @@ def test_inf_and_nan_reach_only_the_outputs_that_see_them(backend):
             continue  # its transforms mix the pixels of a tile
         nan, inf = np.zeros(case.y[2:], bool), np.zeros(case.y[2:], bool)
         nan[3:6, 3:6], inf[:2, 14:17] = True, True
-        assert (np.isnan(y[0]) == nan).all() and (np.isinf(y[0]) == inf).all(), algorithm
+        np.testing.assert_array_equal(np.isnan(y[0, 0]), nan, err_msg=algorithm)
+        np.testing.assert_array_equal(np.isinf(y[0, 0]), inf, err_msg=algorithm)
 
 
 def test_every_backend_serves_every_option(backend):

@@ -76,9 +76,7 @@ def test_equals_share_the_gradient():
 
 
 def test_mixed_precision_gives_each_operand_its_own():
-    by_a, by_b = grad(lambda a, b: statistics.sum(e.mul(a, b)), argnums=(0, 1))(
-        np.ones(3, np.float32), np.full(3, 2.0)
-    )
+    by_a, by_b = grad(lambda a, b: statistics.sum(e.mul(a, b)), argnums=(0, 1))(np.ones(3, np.float32), np.full(3, 2.0))
     assert (by_a.dtype, by_b.dtype) == (np.float32, np.float64)
     assert by_a.tolist() == [2.0] * 3
 
@@ -114,7 +112,9 @@ def test_interpolate(mode, align_corners):
     check_twice(shape.Interpolate(ResampleSpec((5, 2), mode, align_corners)), normal(2, 2, 3, 4))
 
 
-@pytest.mark.parametrize("a, b", [((3, 4), (4, 2)), ((4,), (4, 2)), ((3, 4), (4,)), ((5, 3, 4), (4, 2)), ((3,), (3,))])
+@pytest.mark.parametrize(
+    ("a", "b"), [((3, 4), (4, 2)), ((4,), (4, 2)), ((3, 4), (4,)), ((5, 3, 4), (4, 2)), ((3,), (3,))]
+)
 def test_matmul(a, b):
     check_twice(linear.matmul, normal(*a), normal(*b, seed=1))
 

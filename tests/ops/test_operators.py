@@ -62,7 +62,7 @@ def test_methods(function):
 
 
 @pytest.mark.parametrize(
-    "key, error, message",
+    ("key", "error", "message"),
     [
         (2, IndexError, "axis 0"),
         ((0, 0, 0), IndexError, "too many"),

@@ -101,7 +101,9 @@ def test_class_weights_are_weights_of_samples(data):
     np.testing.assert_array_equal(by_class.model[1].weight, by_sample.model[1].weight)
 
 
-@pytest.mark.parametrize(("loss", "outputs"), [("binary_cross_entropy", 1), ("hinge", 2), ("mse", 1), ("l1", 1), ("cross_entropy", 2)])
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [("binary_cross_entropy", 1), ("hinge", 2), ("mse", 1), ("l1", 1), ("cross_entropy", 2)]
+)
 def test_losses_by_name_learn_two_classes(loss, outputs):
     data = make_data(60, classes=2)
     nn.init.manual_seed(0)
@@ -167,7 +169,8 @@ def test_an_error_in_a_callback_stops_the_thread_and_ends_callbacks(data):
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="mine"):
         make_trainer(callbacks=[Fails()]).fit(data, 2, 8)
-    assert ended == [True] and threading.active_count() == before
+    assert ended == [True]
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(
@@ -192,10 +195,16 @@ def test_what_cannot_work_is_refused_before_anything_changes(data, change, messa
 
 @pytest.mark.parametrize(
     "options",
-    [{"loss": "crossentropy"}, {"metrics": ["acc"]}, {"accumulate": 0}, {"seed": -1}, {"loss": "mse", "label_smoothing": 0.1}],
+    [
+        {"loss": "crossentropy"},
+        {"metrics": ["acc"]},
+        {"accumulate": 0},
+        {"seed": -1},
+        {"loss": "mse", "label_smoothing": 0.1},
+    ],
 )
 def test_bad_arguments_are_refused(options):
-    with pytest.raises(ValueError, match="must be|is defined for"):
+    with pytest.raises(ValueError, match=r"must be|is defined for"):
         Trainer(make_model(), **options)
 
 
@@ -222,5 +231,6 @@ def test_lr_finder_suggests_a_rate_and_leaves_the_trainer_alone(data):
     trainer.fit(data, 1, 16)
     before = everything(trainer)
     curve = find_lr(trainer, data, batch_size=16, steps=40)
-    assert 1e-6 < curve.suggestion < 10 and len(curve.rates) == len(curve.losses)
+    assert 1e-6 < curve.suggestion < 10
+    assert len(curve.rates) == len(curve.losses)
     assert everything(trainer) == before

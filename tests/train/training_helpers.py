@@ -18,12 +18,23 @@ def make_data(n=40, classes=3):
 def make_model(classes=3):
     nn.init.manual_seed(1)
     return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, classes)
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(144, classes),
     )
 
 
 def make_trainer(**options):
-    options = {"optimizer": optim.Adam(lr=1e-2), "progress": False, "augment": ["shift=0.2", "colour"], "seed": 3, **options}
+    options = {
+        "optimizer": optim.Adam(lr=1e-2),
+        "progress": False,
+        "augment": ["shift=0.2", "colour"],
+        "seed": 3,
+        **options,
+    }
     return Trainer(make_model(), **options)
 
 

@@ -6,9 +6,9 @@ For each group, with W the weights as a matrix and X the columns of patches, one
     backward_data       dX = Wᵀ dY, then col2im
     backward_weights    dW = dY Xᵀ
 
-Matrices have the memory order of the activations: a column's elements (C', *R) lie a plane apart for channels-first, and
-(*R, C') side by side for channels-last. BLAS takes both, the second as a transposed view. The batch is worked through
-in tiles, so that memory is bounded and the columns stay in cache.
+Matrices have the memory order of the activations: a column's elements (C', *R) lie a plane apart for channels-first,
+and (*R, C') side by side for channels-last. BLAS takes both, the second as a transposed view. The batch is worked
+through in tiles, so that memory is bounded and the columns stay in cache.
 
 Shapes: x (N, C, *I), w (K, C', *R) with C' = C/groups, y (N, K, *O); matrices (G, …, positions).
 """
@@ -23,6 +23,7 @@ from pyconv.kernels.im2col.windows import by_group, is_channels_last, patches, t
 from pyconv.kernels.padding import fold, pad, padded_shape
 
 COLUMN_BYTES = 16 << 20  # of a tile's columns
+LONG_RUN = 16  # channels that col2im adds at a time: with fewer, runs of pixels are faster
 POSITIONS = 1024  # of a tile, where so many fit: fewer make thin, slow products
 
 
@@ -51,7 +52,7 @@ def conv_backward_data(dx, dy, w, b, spec):
         turned = w.reshape(spec.groups, -1, w.shape[1]).swapaxes(1, 2)
         conv(dx, dy, turned.reshape(dx.shape[1], -1, *w.shape[2:]), b, spec)
         return
-    taps, last = w.shape[2:], is_channels_last(dx)
+    taps, last = w.shape[2:], is_channels_last(dx) and w.shape[1] >= LONG_RUN
     weights = _weight_matrix(w, spec.groups, last).swapaxes(1, 2)  # (G, C'·R, K')
     for images, parts in _tiles(dy, w):
         target = dx[images]

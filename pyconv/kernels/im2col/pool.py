@@ -1,8 +1,8 @@
 """Pooling as operations on whole slices, one spatial axis after the other.
 
-Maxima and sums over a box are maxima and sums over its axes in turn, which costs Σk instead of Πk passes. Along an axis,
-window tables are cut into runs of windows equally long and equally far apart: the j-th elements of all windows of a run
-are one slice. Fixed windows have one long run between the borders, adaptive ones a few short runs.
+Maxima and sums over a box are maxima and sums over its axes in turn, which costs Σk instead of Πk passes. Along an
+axis, window tables are cut into runs of windows equally long and equally far apart: the j-th elements of all windows of
+a run are one slice. Fixed windows have one long run between the borders, adaptive ones a few short runs.
 
 Shapes: x (N, C, *I), y (N, C, *O); `windows` has one table an axis.
 """
@@ -30,7 +30,7 @@ def max_pool(y, x, windows):
 
 
 def max_pool_indices(indices, x, windows):
-    """indices = where in its plane each maximum lies, the first of equals and the last NaN, -1: none; overwrites them."""
+    """indices = where in its plane each maximum lies (first of equals, last NaN, -1: none); overwrites them."""
     for images in _tiles(x):
         indices[images] = _maxima(x[images], windows)
 
@@ -128,7 +128,7 @@ def _maxima(x, windows):
                     np.copyto(at, here, where=np.isnan(candidate))
         best, place = values, places
         stride *= x.shape[axis]
-    return np.maximum(place, -1)
+    return np.maximum(places, -1)
 
 
 def _runs(window) -> Iterator[tuple[slice, list[slice]]]:

@@ -39,7 +39,7 @@ def is_channels_last(a) -> bool:
 
 
 def tiles(batch: int, out_size, bytes_per_position: int, limit: int, least: int) -> Iterator[tuple[slice, list[slice]]]:
-    """Parts of a batch of results whose buffers stay under `limit` bytes: which images, and which rows one after another.
+    """Parts of a batch of results whose buffers stay under `limit` bytes: which images, and which rows in turn.
 
     Images come one by one, or as many as give `least` positions; those too large come in rows (along the first spatial
     axis), at least one of them.

@@ -3,10 +3,12 @@
 Slow, short and independent of the other backends, in any dtype. In float64 it is the oracle they are tested against.
 """
 
+from collections.abc import Callable
+
 from pyconv.kernels import Row
 from pyconv.kernels.naive import conv, pool
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., None]] = {
     "conv": conv.conv,
     "conv_backward_data": conv.conv_backward_data,
     "conv_backward_weights": conv.conv_backward_weights,

@@ -18,7 +18,8 @@ def conv(y, x, w, b, spec):
         filters = w[k].reshape(len(w[k]), -1)  # (K', C'·R)
         for position in np.ndindex(y.shape[2:]):
             patch = padded[:, c][_patch(position, w.shape[2:], spec)]  # (N, C', *R)
-            y[(slice(None), k, *position)] = patch.reshape(len(x), filters.shape[1]) @ filters.T
+            at = (slice(None), k, *position)
+            y[at] = patch.reshape(len(x), filters.shape[1]) @ filters.T  # (N, K')
     if b is not None:
         y += b.reshape(-1, *[1] * (y.ndim - 2))
 
@@ -30,7 +31,8 @@ def conv_backward_data(dx, dy, w, b, spec):
         filters = w[k].reshape(len(w[k]), -1)  # (K', C'·R)
         for position in np.ndindex(dy.shape[2:]):
             patch = padded[:, c][_patch(position, w.shape[2:], spec)]  # (N, C', *R), a view
-            patch += (dy[(slice(None), k, *position)] @ filters).reshape(patch.shape)
+            at = (slice(None), k, *position)
+            patch += (dy[at] @ filters).reshape(patch.shape)
     fold(dx, padded, spec.padding, spec.padding_mode)
     if b is not None:
         dx += b.reshape(-1, *[1] * (dx.ndim - 2))
@@ -43,7 +45,8 @@ def conv_backward_weights(dw, dy, x, spec):
     for k, c in _groups(dy, x, spec.groups):
         for position in np.ndindex(dy.shape[2:]):
             patch = padded[:, c][_patch(position, dw.shape[2:], spec)]  # (N, C', *R)
-            dw[k] += np.tensordot(dy[(slice(None), k, *position)], patch, axes=(0, 0))
+            at = (slice(None), k, *position)
+            dw[k] += np.tensordot(dy[at], patch, axes=(0, 0))  # over the images
 
 
 def _groups(y, x, groups):

@@ -13,18 +13,18 @@ import numpy as np
 def max_pool(y, x, windows):
     """y = the maximum of each window, NaN if it holds one, -inf if it is empty; overwrites y."""
     for position, box in _boxes(windows):
-        window = x[box].reshape(*x.shape[:2], -1)
-        y[position] = window.max(axis=2) if window.shape[2] else -np.inf
+        window = x[box]
+        y[position] = window.max(axis=_spatial(x)) if 0 not in window.shape[2:] else -np.inf
 
 
 def max_pool_indices(indices, x, windows):
-    """indices = where in its plane each maximum lies, the first of equals and the last NaN, -1: none; overwrites them."""
+    """indices = where in its plane each maximum lies (first of equals, last NaN, -1: none); overwrites them."""
     places = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
     for position, box in _boxes(windows):
-        window = x[box].reshape(*x.shape[:2], -1)
-        if window.shape[2] == 0:
+        if 0 in x[box].shape[2:]:
             indices[position] = -1
             continue
+        window = x[box].reshape(*x.shape[:2], math.prod(x[box].shape[2:]))
         last = window.shape[2] - 1 - window[:, :, ::-1].argmax(axis=2)  # argmax takes the first NaN: look from the end
         best = np.where(np.isnan(window).any(axis=2), last, window.argmax(axis=2))
         indices[position] = places[box[2:]].reshape(-1)[best]
@@ -64,8 +64,8 @@ def unpool(y, x, indices, add):
 def gather(y, x, indices):
     """y = for each index the element of x's plane that it names, 0 for -1; overwrites y."""
     for position in np.ndindex(indices.shape):
-        place = np.unravel_index(max(indices[position], 0), x.shape[2:])
-        y[position] = x[(*position[:2], *place)] if indices[position] >= 0 else 0
+        place = (*position[:2], *np.unravel_index(max(indices[position], 0), x.shape[2:]))
+        y[position] = x[place] if indices[position] >= 0 else 0
 
 
 def _boxes(windows):

@@ -38,20 +38,20 @@ def pad_backward(dx, dy, pads, mode):
 
 
 def interpolate(y, x, tables):
-    """y[o] = Σ_t weight[o, t] · x[index[o, t]] along each spatial axis, tables: (index, weight) each; overwrites y."""
-    for axis, (index, weight) in enumerate(tables, start=2):
+    """y[o] = Σ_t weight[o, t] · x[source[o, t]] along each spatial axis, by its table in `tables`; overwrites y."""
+    for axis, (source, weight) in enumerate(tables, start=2):
         weight = weight.astype(x.dtype).reshape(*weight.shape, *[1] * (x.ndim - axis - 1))
         if weight.shape[1] == 1:  # nearest: a copy
-            x = np.take(x, index[:, 0], axis)
+            x = np.take(x, source[:, 0], axis)
         else:
-            x = sum(np.take(x, index[:, t], axis) * weight[:, t] for t in range(weight.shape[1]))
+            x = sum(np.take(x, source[:, t], axis) * weight[:, t] for t in range(weight.shape[1]))
     y[...] = x
 
 
 def interpolate_backward(dx, dy, tables):
     """dx = the adjoint of `interpolate`; overwrites dx."""
-    for axis, (index, weight) in enumerate(tables, start=2):
-        dy = _scatter(dy, axis, dx.shape[axis], index, weight)
+    for axis, (source, weight) in enumerate(tables, start=2):
+        dy = _scatter(dy, axis, dx.shape[axis], source, weight)
     dx[...] = dy
 
 

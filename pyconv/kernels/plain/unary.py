@@ -16,41 +16,61 @@ SQRT_2_OVER_PI = (2 / np.pi) ** 0.5
 
 def unary(y, x, name, *parameters):
     """y = f(x); overwrites y."""
-    np.copyto(y, FUNCTIONS[name][0](x, *parameters), casting="same_kind")
+    function = FUNCTIONS[name][0]
+    for y_part, x_part in _blocks(y, x):
+        np.copyto(y_part, function(x_part, *parameters), casting="same_kind")
 
 
 def unary_backward(dx, dy, x, y, name, *parameters):
     """dx = dy · f'(x); overwrites dx."""
-    slope = FUNCTIONS[name][1](x, y, *parameters)
-    if slope.dtype == bool:
-        dx[...] = 0
-        np.copyto(dx, dy, where=slope)
-    else:
-        np.multiply(dy, slope, out=dx, casting="same_kind")
+    derivative = FUNCTIONS[name][1]
+    for dx_part, dy_part, x_part, y_part in _blocks(dx, dy, x, y):
+        slope = derivative(x_part, y_part, *parameters)
+        if slope.dtype == bool:
+            dx_part[...] = 0
+            np.copyto(dx_part, dy_part, where=slope)
+        else:
+            np.multiply(dy_part, slope, out=dx_part, casting="same_kind")
+
+
+def _blocks(*arrays):
+    """The arrays cut alike into blocks whose intermediate results stay in the cache, if they lie alike in memory."""
+    first = arrays[0]
+    order = sorted(range(first.ndim), key=first.strides.__getitem__, reverse=True)
+    alike = all(a.strides == first.strides for a in arrays) and first.transpose(order).flags.c_contiguous
+    if not alike or first.size <= _BLOCK:
+        yield arrays
+        return
+    flat = [a.transpose(order).reshape(-1) for a in arrays]
+    for begin in range(0, first.size, _BLOCK):
+        yield [a[begin : begin + _BLOCK] for a in flat]
 
 
 def erf(x):
     """The error function: W. J. Cody, Rational Chebyshev approximations for the error function, 1969."""
-    small = np.abs(x) <= 0.46875
-    tail = 1 - erfc(np.abs(x))
-    return np.where(small, _erf_near_0(np.where(small, x, 0)), np.copysign(tail, x)).astype(x.dtype, copy=False)
+    y = np.copysign(1 - erfc(np.abs(x)), x)
+    near = np.abs(x) <= _NEAR
+    return np.where(near, _erf_near_0(np.where(near, x, 0)), y)
 
 
 def erfc(x):
     """1 - erf(x) to full relative accuracy, for arrays of any sign."""
     a = np.abs(x)
-    near, far = a <= 0.46875, a > 4
-    middle = np.where(far, 4, a)
-    t = 1 / np.square(np.where(far, a, 4))
-    ratio = np.where(
-        far,
-        (np.pi**-0.5 - t * _ratio(t, _P, _Q)) / np.where(far, a, 4),
-        _ratio(middle, _C, _D),
-    )
-    head = np.trunc(np.minimum(a, 64) * 16) / 16  # exp(-a²) in two factors, so that rounding a² costs nothing
-    result = np.exp(-head * head) * np.exp((head - a) * (head + a)) * ratio
-    result = np.where(x < 0, 2 - result, result)
-    return np.where(near, 1 - _erf_near_0(np.where(near, x, 0)), result).astype(x.dtype, copy=False)
+    y = np.empty_like(a)
+    near, far = a <= _NEAR, a > 4
+    middle = ~(near | far)  # NaN too
+    y[near] = 1 - _erf_near_0(x[near])
+    a_middle, a_far = a[middle], a[far]
+    y[middle] = _gaussian(a_middle) * _ratio(a_middle, _C, _D)
+    t = 1 / np.square(a_far)
+    y[far] = _gaussian(a_far) * (np.pi**-0.5 - t * _ratio(t, _P, _Q)) / a_far
+    return np.where((x < 0) & ~near, 2 - y, y)
+
+
+def _gaussian(a):
+    """exp(-a²) in two factors, so that rounding a² costs nothing; 0 for inf."""
+    head = np.trunc(np.minimum(a, 64) * 16) / 16
+    return np.exp(-head * head) * np.exp((head - a) * (head + a))
 
 
 def _erf_near_0(x):
@@ -65,6 +85,8 @@ def _ratio(t, numerator, denominator):
     return p / q
 
 
+_BLOCK = 1 << 15  # elements whose intermediate results stay in the cache
+_NEAR = 0.46875
 _A = (
     1.85777706184603153e-1,
     3.16112374387056560e0,
@@ -98,8 +120,7 @@ _Q = (
 
 
 def sigmoid(x):
-    e = np.exp(-np.abs(x))  # never overflows
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return 1 / (1 + np.exp(-x))  # 0 where the exponential overflows
 
 
 def _softplus(x, beta, threshold):
@@ -144,6 +165,11 @@ def _sign(x):
     return (x > 0).astype(x.dtype) - (x < 0)  # 0 for NaN
 
 
+def _steps(x, mask, inside, outside):
+    """One of two numbers, in x's precision."""
+    return np.where(mask, x.dtype.type(inside), x.dtype.type(outside))
+
+
 def _zero(x, y):
     return np.zeros(x.shape, bool)
 
@@ -164,7 +190,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "cos": (np.cos, lambda x, y: -np.sin(x)),
     "erf": (erf, lambda x, y: np.exp(-x * x) * (2 / np.pi**0.5)),
     "relu": (lambda x: np.maximum(x, 0), lambda x, y: ~(y <= 0)),
-    "leaky_relu": (lambda x, slope: np.where(x > 0, x, x * slope), lambda x, y, slope: np.where(x > 0, 1, slope)),
+    "leaky_relu": (lambda x, slope: np.where(x > 0, x, x * slope), lambda x, y, slope: _steps(x, x > 0, 1, slope)),
     "clip": (np.clip, lambda x, y, low, high: (x >= low) & (x <= high)),
     "hardtanh": (np.clip, lambda x, y, low, high: (x > low) & (x < high)),
     "elu": (
@@ -178,7 +204,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "gelu_tanh": (_gelu_tanh, _gelu_tanh_slope),
     "silu": (lambda x: x * sigmoid(x), _silu_slope),
     "mish": (_mish, _mish_slope),
-    "hardsigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda x, y: np.where((x > -3) & (x < 3), 1 / 6, 0)),
+    "hardsigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda x, y: _steps(x, np.abs(x) < 3, 1 / 6, 0)),
     "hardswish": (
         lambda x: x * np.clip(x + 3, 0, 6) / 6,
         lambda x, y: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),

@@ -1,4 +1,4 @@
-"""Arrays for kernel tests: every memory order, values whose sums are exact, and error bounds for those that are not."""
+"""Arrays to test with: every memory order, values whose sums are exact, and error bounds for those that are not."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ writeable_orders = st.sampled_from(WRITEABLE_ORDERS)
 
 
 def arranged(a, order):
-    """The values of `a` in another memory order ("broadcast" repeats the first entry of axes 0 and 2 by zero strides)."""
+    """`a` in another memory order; "broadcast" repeats the first entries of axes 0 and 2 by zero strides."""
     if order == "broadcast":
         first = np.ascontiguousarray(a[:1, :, :1] if a.ndim > 2 else a[:1])
         return np.broadcast_to(first, a.shape) if a.size else a
@@ -25,7 +25,7 @@ def arranged(a, order):
     if order == "reversed":
         return np.flip(np.flip(a).copy())
     if order == "sliced":  # every other element of a larger array, along every axis
-        larger = np.full([2 * n + 1 for n in a.shape], np.nan).astype(a.dtype)
+        larger = unwritten([2 * n + 1 for n in a.shape], a.dtype)
         view = larger[tuple(slice(1, 2 * n + 1, 2) for n in a.shape)]
         view[...] = a
         return view
@@ -47,6 +47,11 @@ def reals(rng, shape, dtype, order="C"):
     return arranged(rng.standard_normal(shape).astype(dtype), order)
 
 
+def unwritten(shape, dtype):
+    """An array that shows where nothing was written: NaN, or for integers -7."""
+    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -7, dtype)
+
+
 def rows_for(backend, kernel, out, *arguments):
     """Every row of a backend that takes the call: each must give the right result, not only the first."""
     with kernels.backend(backend):
@@ -55,19 +60,17 @@ def rows_for(backend, kernel, out, *arguments):
 
 
 def results(backend, kernel, shape, dtype, order, *arguments):
-    """(algorithm, result) of every row, into arrays of a memory order that hold NaN (integers: -7) before."""
-    filler = np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -7, dtype)
-    with kernels.backend(backend):
-        for row in rows_for(backend, kernel, filler, *arguments):
-            out = arranged(filler, order)
-            row.function(out, *arguments)
-            yield row.algorithm, out
+    """(algorithm, result) of every row, into arrays of a memory order."""
+    for row in rows_for(backend, kernel, unwritten(shape, dtype), *arguments):
+        out = arranged(unwritten(shape, dtype), order)
+        row.function(out, *arguments)
+        yield row.algorithm, out
 
 
 def reference(kernel, shape, *arguments, dtype=np.float64):
     """The result of the naive backend in float64."""
     wide = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in arguments]
-    out = np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -7, dtype)
+    out = unwritten(shape, dtype)
     with kernels.backend("naive"):
         kernels.run(kernel, out, *wide)
     return out
