@@ -70,3 +70,9 @@ def test_commands(page, tmp_path):
             words += ["--epochs", "1"]
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{command!r}:\n{done.stdout}\n{done.stderr}"
+
+
+def test_api_page_is_up_to_date(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    make_api = import_module("make_api")
+    assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "run python docs/make_api.py"

@@ -44,6 +44,7 @@ class Settings:
     label_smoothing: float = 0.0
     class_weights: str = ""
     augment: tuple[str, ...] = field(default=())
+    mixup: float = 0.0
     seed: int = 0
     threads: int | None = None
     backend: str | None = None
@@ -69,6 +70,7 @@ def _table() -> dict[str, Setting]:
         "augment": Setting(
             str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True
         ),
+        "mixup": Setting(float, "mix each sample with another, in a share from Beta(X, X)", "X", least=0),
         "seed": Setting(int, "of first weights, order, augmentation and dropout", "N", least=0),
         "threads": Setting(int, "threads to compute with (default: the usable cores)", "N", least=1),
         "backend": Setting(

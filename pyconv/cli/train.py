@@ -159,6 +159,7 @@ def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argp
         schedule=optim.schedules.create(settings.schedule, settings.lr, steps),
         callbacks=callbacks,
         augment=settings.augment,
+        mixup=settings.mixup,
         class_weights=weights,
         label_smoothing=settings.label_smoothing,
         seed=settings.seed,

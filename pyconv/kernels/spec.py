@@ -27,17 +27,16 @@ class ConvSpec:
 
     def output_size(self, size: tuple[int, ...], kernel_size: tuple[int, ...]) -> tuple[int, ...]:
         """Spatial size of the forward result for an input of spatial size `size`; entries may come out ≤ 0."""
-        return tuple(
-            (i + begin + end - d * (k - 1) - 1) // s + 1
-            for i, k, s, (begin, end), d in zip(size, kernel_size, self.stride, self.padding, self.dilation, strict=True)
-        )
+        axes = zip(size, kernel_size, self.stride, self.padding, self.dilation, strict=True)
+        return tuple((i + begin + end - d * (k - 1) - 1) // s + 1 for i, k, s, (begin, end), d in axes)
 
 
 class Window(NamedTuple):
     """Where each output position of a pooling looks along one spatial axis (padding already cut off)."""
 
     start: np.ndarray  # int64 (O,): the first input index inside the array
-    count: np.ndarray  # int64 (O,): how many inputs, `step` apart; 0 where the window lies in the padding alone
+    # int64 (O,): how many inputs, `step` apart; 0 where the window lies in the padding alone
+    count: np.ndarray  # type: ignore[assignment]  # takes the name of tuple's method, which says nothing of a window
     divisor: np.ndarray  # int64 (O,): this axis's factor of what an average divides by
     step: int  # dilation
 
@@ -56,7 +55,8 @@ class PoolSpec:
     def output_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Spatial size of the result. In ceil mode the last window must start inside the input or its left padding."""
         out = []
-        for i, k, s, (begin, end), d in zip(size, self.kernel_size, self.stride, self.padding, self.dilation, strict=True):
+        axes = zip(size, self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
+        for i, k, s, (begin, end), d in axes:
             room = i + begin + end - d * (k - 1) - 1
             o = (-(-room // s) if self.ceil_mode else room // s) + 1
             if self.ceil_mode and (o - 1) * s >= i + begin:
@@ -91,7 +91,7 @@ def _fixed_windows(spec: PoolSpec, size: tuple[int, ...]) -> tuple[Window, ...]:
         start = first + skipped * d
         stop = np.minimum(first + d * (k - 1), i - 1)  # last tap allowed
         count = np.maximum(0, (stop - start) // d + 1)
-        inside = np.minimum(k, -((first - i - end) // d))  # taps up to the right padding's end: ceil mode may run past it
+        inside = np.minimum(k, -((first - i - end) // d))  # taps up to the padding's end, which ceil mode may run past
         divisor = inside if spec.count_include_pad else np.maximum(count, 1)
         tables.append(Window(start, count, divisor, d))
     return tuple(tables)

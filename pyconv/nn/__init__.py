@@ -23,9 +23,10 @@ from pyconv.nn.activation import (
 from pyconv.nn.containers import ModuleDict, ModuleList, Sequential
 from pyconv.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from pyconv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from pyconv.nn.functional_call import functional_call
 from pyconv.nn.linear import Flatten, Identity, Linear
 from pyconv.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, L1Loss, MSELoss, NLLLoss
-from pyconv.nn.module import Module, Parameter, functional_call, watch
+from pyconv.nn.module import Module, Parameter
 from pyconv.nn.normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -60,6 +61,7 @@ from pyconv.nn.pooling import (
     MaxUnpool3d,
 )
 from pyconv.nn.standardize import Standardize
+from pyconv.nn.trace import watch
 
 __all__ = [
     "ELU",

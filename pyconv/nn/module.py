@@ -1,19 +1,18 @@
-"""Module: parameters, buffers and submodules under names, and the call that runs a model on values given from outside.
+"""Module: parameters, buffers and submodules under names, and what can be done with the whole of them.
 
 A module holds arrays. Reading `self.weight` gives the array, or, while `functional_call` runs in this thread, the
-value that stands for it (another array, or a graph node when a gradient is taken). So `forward` is written once, and
-one model may serve many threads at once: what a call changes lives in its trace, not in the module.
+value that stands for it (see `pyconv/nn/trace.py`).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from pyconv.nn.trace import current, trace, watcher
 
 if TYPE_CHECKING:
     from pyconv.nn.summary import Summary
@@ -52,21 +51,6 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class _Trace:
-    """What one functional call reads and writes instead of the modules' arrays, by identity, so that ties hold."""
-
-    __slots__ = ("names", "updates", "values")
-
-    def __init__(self, values: dict[int, Any], names: dict[int, str]):
-        self.values = values  # id of a module's array -> what stands for it
-        self.names = names  # id of a buffer of the called model -> its name
-        self.updates: dict[str, Any] = {}  # buffers that the call assigned
-
-
-_trace: ContextVar[_Trace | None] = ContextVar("pyconv_trace", default=None)
-_watcher: ContextVar[Callable[..., None] | None] = ContextVar("pyconv_watcher", default=None)
-
-
 class Module:
     """Base of all layers and models: give it a `forward`, assign parameters and submodules as attributes.
 
@@ -99,9 +83,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         output = self.forward(*args, **kwargs)
-        watcher = _watcher.get()
-        if watcher is not None:
-            watcher(self, args, output)
+        callback = watcher.get()
+        if callback is not None:
+            callback(self, args, output)
         return output
 
     # --- attributes
@@ -109,9 +93,9 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         held = self.__dict__
         if name in held["_parameters"]:
-            return _current(held["_parameters"][name])
+            return current(held["_parameters"][name])
         if name in held["_buffers"]:
-            return _current(held["_buffers"][name])
+            return current(held["_buffers"][name])
         if name in held["_modules"]:
             return held["_modules"][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -122,7 +106,7 @@ class Module:
         elif isinstance(value, Module):
             self._place(self._modules, name, value)
         elif name in self._parameters:
-            if _trace.get() is not None:
+            if trace.get() is not None:
                 raise TypeError(f"parameter {name!r} cannot be assigned inside a functional call")
             self._parameters[name] = None if value is None else _parameter_array(name, value)
         elif name in self._buffers:
@@ -170,11 +154,9 @@ class Module:
 
     def _write_buffer(self, name: str, value: Any) -> None:
         held = self._buffers[name]
-        trace = _trace.get()
-        if trace is not None and held is not None:
-            trace.values[id(held)] = value
-            if id(held) in trace.names:  # a module outside the called model keeps its state
-                trace.updates[trace.names[id(held)]] = value
+        call = trace.get()
+        if call is not None and held is not None:
+            call.assign(held, value)
         elif value is None or held is None or np.shape(value) != held.shape:
             self._buffers[name] = None if value is None else np.array(value)
         else:
@@ -190,7 +172,7 @@ class Module:
         memo.add(id(self))
         yield prefix, self
         for name, module in self._modules.items():
-            yield from module.named_modules(_join(prefix, name), memo)
+            yield from module.named_modules(_joined(prefix, name), memo)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once, parents first."""
@@ -210,7 +192,7 @@ class Module:
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, np.ndarray]]:
         """The parameters with their dotted names; one that is shared comes once, under its first name."""
-        return ((name, _current(array)) for name, array in self._named("_parameters", prefix, recurse))
+        return ((name, current(array)) for name, array in self._named("_parameters", prefix, recurse))
 
     def parameters(self, recurse: bool = True) -> Iterator[np.ndarray]:
         """The parameters, each once."""
@@ -218,7 +200,7 @@ class Module:
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, np.ndarray]]:
         """The buffers with their dotted names, those that `state_dict` leaves out among them."""
-        return ((name, _current(array)) for name, array in self._named("_buffers", prefix, recurse))
+        return ((name, current(array)) for name, array in self._named("_buffers", prefix, recurse))
 
     def buffers(self, recurse: bool = True) -> Iterator[np.ndarray]:
         """The buffers, each once."""
@@ -230,7 +212,7 @@ class Module:
             for name, array in module.__dict__[table].items():
                 if array is not None and id(array) not in seen:
                     seen.add(id(array))
-                    yield _join(path, name), array
+                    yield _joined(path, name), array
 
     def num_parameters(self) -> int:
         """How many numbers are trained; a shared parameter counts once."""
@@ -240,7 +222,7 @@ class Module:
 
     def state_dict(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Every parameter and persistent buffer under its dotted name: the arrays themselves, not copies."""
-        return {name: _current(owner[key]) for name, owner, key in self._slots(prefix)}
+        return {name: current(owner[key]) for name, owner, key in self._slots(prefix)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy arrays into the parameters and buffers of the same names; nothing is written if anything is wrong.
@@ -299,12 +281,12 @@ class Module:
         """(dotted name, table, key) of all in `state_dict`, in PyTorch's order; what is shared under every name."""
         for name, array in self._parameters.items():
             if array is not None:
-                yield _join(prefix, name), self._parameters, name
+                yield _joined(prefix, name), self._parameters, name
         for name, array in self._buffers.items():
             if array is not None and name not in self._transient:
-                yield _join(prefix, name), self._buffers, name
+                yield _joined(prefix, name), self._buffers, name
         for name, module in self._modules.items():
-            yield from module._slots(_join(prefix, name))
+            yield from module._slots(_joined(prefix, name))
 
     # --- the whole
 
@@ -368,84 +350,12 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
 
 
-def functional_call(model: Module, state: Mapping[str, Any], *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-    """Call a model with these values in place of its parameters and buffers; the model itself is left as it is.
-
-    Parameters
-    ----------
-    model : Module
-    state : mapping of str to ndarray or Node
-        Values by dotted name; what is not named stays the model's own. A shared parameter may be given under any of its
-        names.
-    *args, **kwargs
-        Handed to the model.
-
-    Returns
-    -------
-    output : Any
-        What the model returned.
-    updates : dict of str to ndarray or Node
-        New values of the buffers that the call assigned (running statistics, random states).
-
-    Raises
-    ------
-    ValueError
-        If a name is not the model's, or a shape differs.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyconv import nn
-    >>> layer = nn.Linear(2, 1)
-    >>> y, updates = nn.functional_call(layer, {"weight": np.ones((1, 2)), "bias": np.zeros(1)}, np.ones((1, 2)))
-    >>> float(y[0, 0]), updates
-    (2.0, {})
-    """
-    outer = _trace.get()
-    values = {} if outer is None else dict(outer.values)
-    held: dict[str, np.ndarray] = {}
-    names: dict[int, str] = {}
-    for path, module in model.named_modules():
-        for key, array in (*module._parameters.items(), *module._buffers.items()):
-            if array is not None:
-                held[_join(path, key)] = array
-        names.update((id(array), _join(path, key)) for key, array in module._buffers.items() if array is not None)
-    for name, value in state.items():
-        if name not in held:
-            raise ValueError(f"state names {name!r}, which this {type(model).__name__} does not have")
-        if tuple(value.shape) != held[name].shape:
-            raise ValueError(f"state gives {name} the shape {tuple(value.shape)}; it must be {held[name].shape}")
-        values[id(held[name])] = value
-    trace = _Trace(values, names)
-    token = _trace.set(trace)
-    try:
-        return model(*args, **kwargs), trace.updates
-    finally:
-        _trace.reset(token)
-
-
-@contextmanager
-def watch(callback: Callable[[Module, tuple, Any], None]) -> Iterator[None]:
-    """Inside a `with` block, in this thread alone, call `callback(module, args, output)` after every module's call."""
-    token = _watcher.set(callback)
-    try:
-        yield
-    finally:
-        _watcher.reset(token)
-
-
 def float_dtype(dtype: Any) -> np.dtype:
     """`dtype` as a NumPy dtype, if it is one that layers compute in."""
     result = np.dtype(dtype)
     if result not in FLOATS:
         raise TypeError(f"dtype must be float32 or float64, not {result}")
     return result
-
-
-def _current(array: np.ndarray | None) -> Any:
-    """What stands for a module's array in this thread now."""
-    trace = _trace.get()
-    return array if trace is None else trace.values.get(id(array), array)
 
 
 def _parameter_array(name: str, value: Any) -> np.ndarray:
@@ -455,5 +365,5 @@ def _parameter_array(name: str, value: Any) -> np.ndarray:
     return array if array.flags.writeable else array.copy()
 
 
-def _join(prefix: str, name: str) -> str:
+def _joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name

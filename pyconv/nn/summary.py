@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from pyconv.kernels.padding import source_positions
-from pyconv.nn.module import Module, functional_call, watch
+from pyconv.nn.functional_call import functional_call
+from pyconv.nn.module import Module
+from pyconv.nn.trace import watch
 from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.linear import BatchedMatMul, Linear, MatMul
 from pyconv.ops.node import Node

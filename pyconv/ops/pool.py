@@ -1,7 +1,7 @@
 """Pooling: maximum, average, and the index forms behind unpooling.
 
-A pooling is described by a spec that yields, for an input size, a table of windows an axis (`kernels/spec.py`), so fixed,
-dilated, ceil-mode, global and adaptive pooling are one op each. Shapes: x (N, C, *I), y (N, C, *O).
+A pooling is described by a spec that yields, for an input size, a table of windows an axis (`kernels/spec.py`), so
+fixed, dilated, ceil-mode, global and adaptive pooling are one op each. Shapes: x (N, C, *I), y (N, C, *O).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pyconv.ops.node import Op
 
 class _Pool(Op):
     __slots__ = ()
+    spec: PoolSpec | AdaptivePoolSpec
 
     def infer(self, x):
         return (*x.shape[:2], *self.spec.output_size(x.shape[2:])), x.dtype

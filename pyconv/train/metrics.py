@@ -6,7 +6,7 @@ the middle of an epoch with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,35 @@ class Averaged(Metric):
 
     def add(self, state, output, target):
         state += float(self.function(output, target)) * len(target), len(target)
+
+
+class Sums:
+    """What an epoch's loss and metrics are computed from."""
+
+    def __init__(self, metrics: Sequence[Metric], num_classes: int):
+        self.metrics = metrics
+        self.num_classes = num_classes
+        self.loss = 0.0
+        self.count = 0
+        self.states = [m.start(num_classes) for m in metrics]
+
+    def add(self, loss: float, output: np.ndarray, target: np.ndarray) -> None:
+        self.loss += loss * len(target)
+        self.count += len(target)
+        for metric, state in zip(self.metrics, self.states, strict=True):
+            metric.add(state, output, target)
+
+    def values(self) -> dict[str, float]:
+        mean = self.loss / self.count if self.count else float("nan")
+        return {"loss": mean, **{m.name: m.value(s) for m, s in zip(self.metrics, self.states, strict=True)}}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        states = {f"{i}": state for i, state in enumerate(self.states)}
+        return {"loss": np.array([self.loss]), "count": np.array([self.count]), **states}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.loss, self.count = float(arrays["loss"][0]), int(arrays["count"][0])
+        self.states = [arrays[f"{i}"] for i in range(len(self.states))]
 
 
 METRICS: dict[str, Callable[[], Metric]] = {

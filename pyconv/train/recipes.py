@@ -16,6 +16,7 @@ _COMMON: dict[str, Any] = {
     "label_smoothing": 0.0,
     "class_weights": "none",
     "augment": (),
+    "mixup": 0.0,
     "seed": 0,
 }
 

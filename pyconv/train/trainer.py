@@ -7,9 +7,8 @@ batch) alone.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from os import PathLike
 from typing import Any
@@ -20,13 +19,14 @@ from pyconv import nn, serialization
 from pyconv.data.augment import as_augment
 from pyconv.data.dataset import ArrayDataset, as_float
 from pyconv.data.loader import Batch, Loader
-from pyconv.graph.transforms import value_and_grad
+from pyconv.train import checkpoint
 from pyconv.train.callbacks import Callback, StopOnNaN
 from pyconv.train.history import History
 from pyconv.train.interrupt import Deferred, deferred_signals
-from pyconv.train.losses import as_loss, weighted
-from pyconv.train.metrics import as_metric
+from pyconv.train.losses import as_loss
+from pyconv.train.metrics import Sums, as_metric
 from pyconv.train.progress import Progress
+from pyconv.train.step import Mixup, Objective, loss_and_gradients
 
 
 class Trainer:
@@ -51,6 +51,8 @@ class Trainer:
         What each class counts in the loss.
     label_smoothing : float
         Share of the target spread over all classes (with ``cross_entropy``).
+    mixup : float
+        Mix each training sample with another one, in a share drawn from Beta(mixup, mixup); 0: do not.
     accumulate : int
         Run each batch in so many parts and add their gradients: less memory, the same batch size.
     seed : int
@@ -90,6 +92,7 @@ class Trainer:
         augment: Any = None,
         class_weights: Any = None,
         label_smoothing: float = 0.0,
+        mixup: float = 0.0,
         accumulate: int = 1,
         seed: int = 0,
         prefetch: int = 2,
@@ -99,6 +102,8 @@ class Trainer:
             raise ValueError(f"accumulate must be at least 1, not {accumulate}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, not {seed}")
+        if not mixup >= 0:
+            raise ValueError(f"mixup must be at least 0, not {mixup}")
         self.model = model
         self.loss = as_loss(loss, label_smoothing)
         self.optimizer = _default_optimizer() if optimizer is None else optimizer
@@ -107,15 +112,17 @@ class Trainer:
         self.schedule = schedule
         self.augment = as_augment(augment)
         self.class_weights = None if class_weights is None else np.asarray(class_weights, np.float32)
+        self.mixup = mixup
         self.accumulate = accumulate
         self.seed = seed
         self.prefetch = prefetch
         self.history = History()
+        self.run: dict[str, Any] = {}
         self.epoch = self.batch = self.step = 0
         self.last_epoch = self.samples = 0
         self.stop_training = False
         self.optimizer_state: dict[str, Any] | None = None
-        self._reset_sums(0)
+        self.begin_sums(0)
 
     # --- what people call
 
@@ -169,11 +176,11 @@ class Trainer:
         if resume is None:
             if self.epoch == self.batch == 0:
                 self._seed_randomness()
-            self._run = {**run, "first_epoch": self.epoch}
-            self._reset_sums(len(train.classes))
+            self.run = {**run, "first_epoch": self.epoch}
+            self.begin_sums(len(train.classes))
         else:
-            self._restore(resume, run)
-        self.last_epoch = self._run["first_epoch"] + epochs
+            checkpoint.restore(self, resume, run)
+        self.last_epoch = self.run["first_epoch"] + epochs
         self.samples = len(train)
         self.stop_training = False
         with deferred_signals() as signals:
@@ -189,19 +196,18 @@ class Trainer:
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
         """One step: forward, loss, backward, update. Returns the loss before the update."""
-        loss, _ = self._update(Batch(as_float(np.asarray(x)), np.asarray(y), weights, 0))
+        loss, _ = self._update(Batch(as_float(np.asarray(x)), np.asarray(y), weights, self.step))
         return loss
 
     def evaluate(self, data: ArrayDataset | tuple, batch_size: int = 256) -> dict[str, float]:
         """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``."""
         data = as_dataset(data)
         self._check_fits(data)
-        sums = _Sums(self.metrics, len(data.classes))
+        sums, objective = Sums(self.metrics, len(data.classes)), self._objective()
         with _mode(self.model, training=False):
             for batch in Loader(data, batch_size, prefetch=0).batches():
                 output = self.model(batch.x)
-                loss = self._loss(output, batch._replace(weights=self._weights(batch)))
-                sums.add(float(loss), output, batch.y)
+                sums.add(float(objective(output, batch)), output, batch.y)
         return sums.values()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -220,11 +226,11 @@ class Trainer:
     @property
     def seen(self) -> int:
         """Samples seen in the current epoch."""
-        return int(self._sums.count)
+        return int(self.sums.count)
 
     def running(self) -> dict[str, float]:
         """Loss and metrics of the current epoch so far."""
-        return self._sums.values()
+        return self.sums.values()
 
     # --- one epoch, one step
 
@@ -236,20 +242,20 @@ class Trainer:
             for batch in batches:
                 loss, output = self._update(batch)
                 self.batch += 1
-                self._sums.add(loss, output, batch.y)
+                self.sums.add(loss, output, batch.y)
                 self._each("on_batch_end", loss)
                 if signals.pending is not None:
-                    self._seconds += time.perf_counter() - began
+                    self.seconds += time.perf_counter() - began
                     return False
-        row = {"epoch": self.epoch + 1, **self._sums.values()}
+        row = {"epoch": self.epoch + 1, **self.sums.values()}
         if validation is not None:
             row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
-        self._seconds += time.perf_counter() - began
-        row |= {"lr": self.lr, "seconds": round(self._seconds, 3)}
+        self.seconds += time.perf_counter() - began
+        row |= {"lr": self.lr, "seconds": round(self.seconds, 3)}
         self.history.append(row)
         self.epoch += 1
         self.batch = 0
-        self._reset_sums(self._sums.num_classes)
+        self.begin_sums(self.sums.num_classes)
         self._each("on_epoch_end", row)
         return signals.pending is None or self.epoch >= self.last_epoch
 
@@ -261,50 +267,22 @@ class Trainer:
         if self.schedule is not None:
             lr = self.optimizer_state["lr"]
             self.optimizer_state["lr"] = np.asarray(self.schedule(self.step), np.asarray(lr).dtype)
-        batch = batch._replace(weights=self._weights(batch))
-        loss, grads, output = 0.0, None, []
-        for part, share in _parts(batch, min(self.accumulate, len(batch.x))):
-            value, part_grads, y = self._gradients(params, part)
-            loss += share * value
-            output.append(y)
-            if share == 1:
-                grads = part_grads
-            elif grads is None:
-                grads = {name: share * g for name, g in part_grads.items()}
-            else:
-                grads = {name: grads[name] + share * g for name, g in part_grads.items()}
+        mixup = None if self.mixup == 0 else Mixup(self.mixup, self.seed)
+        loss, grads, output = loss_and_gradients(
+            self.model,
+            params,
+            self._objective(),
+            batch,
+            self.accumulate,
+            mixup and (lambda part, number: mixup.mix(part, self.epoch, number)),
+        )
         if not np.isfinite(loss):
-            return loss, np.concatenate(output)  # the weights stay as they were before the loss was lost
+            return loss, output  # the weights stay as they were before the loss was lost
         new, self.optimizer_state = self.optimizer.update(params, grads, self.optimizer_state)
         for name, array in params.items():
             np.copyto(array, new[name])
         self.step += 1
-        return loss, output[0] if len(output) == 1 else np.concatenate(output)
-
-    def _gradients(
-        self, params: dict[str, np.ndarray], batch: Batch
-    ) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
-        def cost(values):
-            output, updates = nn.functional_call(self.model, values, batch.x)
-            return self._loss(output, batch), (output, updates)
-
-        (loss, (output, updates)), grads = value_and_grad(cost, has_aux=True)(params)
-        buffers = dict(self.model.named_buffers())
-        for name, value in updates.items():
-            np.copyto(buffers[name], value)
-        return float(loss), grads, output
-
-    def _weights(self, batch: Batch) -> np.ndarray | None:
-        """What each sample counts, by itself and by its class; None where all count the same."""
-        if self.class_weights is None:
-            return batch.weights
-        by_class = self.class_weights[batch.y]
-        return by_class if batch.weights is None else batch.weights * by_class
-
-    def _loss(self, output: Any, batch: Batch) -> Any:
-        if batch.weights is None:
-            return self.loss(output, batch.y)
-        return weighted(self.loss, output, batch.y, batch.weights)
+        return loss, output
 
     # --- saving
 
@@ -317,64 +295,7 @@ class Trainer:
 
         One file holds everything and is replaced at once: a kill at any moment leaves the old one or the new one.
         """
-        if self.optimizer_state is None:
-            self.optimizer_state = self.optimizer.init(dict(self.model.named_parameters()))
-        arrays = {
-            **{f"parameter/{name}": array for name, array in self.model.named_parameters()},
-            **{f"buffer/{name}": array for name, array in self.model.named_buffers()},
-            **{f"optimizer/{name}": array for name, array in _flatten(self.optimizer_state)},
-            **{f"sums/{name}": array for name, array in self._sums.arrays().items()},
-        }
-        progress = {
-            "run": self._run,
-            "seed": self.seed,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "seconds": self._seconds,
-            "num_classes": self._sums.num_classes,
-            "history": self.history.to_dict(),
-            "callbacks": [{"name": type(c).__name__, "state": c.state()} for c in self.callbacks],
-        }
-        # as text: JSON proper has no NaN, which a history may hold
-        serialization.write(path, arrays, {"kind": "checkpoint", "progress": json.dumps(progress)})
-
-    def _restore(self, path: str | PathLike[str], run: dict[str, Any]) -> None:
-        """Take over a checkpoint, or raise and leave the trainer as it was."""
-        arrays, about = serialization.read(path)
-        if about.get("kind") != "checkpoint":
-            raise ValueError(
-                f"{path} is not a checkpoint of a training run but a file of {about.get('kind', 'arrays')}"
-            )
-        progress = json.loads(about["progress"])
-        for name, value in {**run, "seed": self.seed}.items():
-            saved = progress["seed"] if name == "seed" else progress["run"][name]
-            if saved != value:
-                raise ValueError(f"{path} was written by a run with {name} {saved}, not {value}: resume with the same")
-        groups: dict[str, dict[str, np.ndarray]] = {"parameter": {}, "buffer": {}, "optimizer": {}, "sums": {}}
-        for name, array in arrays.items():
-            kind, _, rest = name.partition("/")
-            groups[kind][rest] = array
-        own = {"parameter": dict(self.model.named_parameters()), "buffer": dict(self.model.named_buffers())}
-        template = self.optimizer.init(own["parameter"])
-        own["optimizer"] = dict(_flatten(template))
-        for kind, expected in own.items():
-            _check_same(path, kind, {k: np.shape(v) for k, v in expected.items()}, groups[kind])
-        for kind in ("parameter", "buffer"):
-            for name, array in own[kind].items():
-                np.copyto(array, groups[kind][name])
-        self.optimizer_state = _unflatten(template, groups["optimizer"])
-        self._run = progress["run"]
-        self.epoch, self.batch, self.step = (progress[k] for k in ("epoch", "batch", "step"))
-        self.history = History(progress["history"])
-        self._reset_sums(progress["num_classes"])
-        self._sums.restore(groups["sums"])
-        self._seconds = progress["seconds"]
-        states = [(c["name"], c["state"]) for c in progress["callbacks"]]
-        for callback in self.callbacks:  # matched by name, in order
-            index = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
-            if index is not None:
-                callback.restore(states.pop(index)[1])
+        checkpoint.save(self, path)
 
     # --- small things
 
@@ -382,9 +303,13 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, moment)(self, *arguments)
 
-    def _reset_sums(self, num_classes: int) -> None:
-        self._sums = _Sums(self.metrics, num_classes)
-        self._seconds = 0.0
+    def _objective(self) -> Objective:
+        return Objective(self.loss, self.class_weights)
+
+    def begin_sums(self, num_classes: int) -> None:
+        """Begin an epoch's figures anew."""
+        self.sums = Sums(self.metrics, num_classes)
+        self.seconds = 0.0
 
     def _seed_randomness(self) -> None:
         """Make dropout's random states follow from the trainer's seed, each layer its own."""
@@ -401,35 +326,6 @@ class Trainer:
             output = self.model(as_float(data.x[:1]))
         if data.classes and output.ndim == 2 and 1 < output.shape[1] < len(data.classes):
             raise ValueError(f"the model gives {output.shape[1]} classes, the data have {len(data.classes)}")
-
-
-class _Sums:
-    """What an epoch's figures are computed from."""
-
-    def __init__(self, metrics, num_classes: int):
-        self.metrics = metrics
-        self.num_classes = num_classes
-        self.loss = 0.0
-        self.count = 0
-        self.states = [m.start(num_classes) for m in metrics]
-
-    def add(self, loss: float, output: np.ndarray, target: np.ndarray) -> None:
-        self.loss += loss * len(target)
-        self.count += len(target)
-        for metric, state in zip(self.metrics, self.states, strict=True):
-            metric.add(state, output, target)
-
-    def values(self) -> dict[str, float]:
-        mean = self.loss / self.count if self.count else float("nan")
-        return {"loss": mean, **{m.name: m.value(s) for m, s in zip(self.metrics, self.states, strict=True)}}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        states = {f"{i}": state for i, state in enumerate(self.states)}
-        return {"loss": np.array([self.loss]), "count": np.array([self.count]), **states}
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.loss, self.count = float(arrays["loss"][0]), int(arrays["count"][0])
-        self.states = [arrays[f"{i}"] for i in range(len(self.states))]
 
 
 class _mode:
@@ -454,48 +350,6 @@ def as_dataset(data: Any) -> ArrayDataset:
     if isinstance(data, tuple) and len(data) == 2:
         return ArrayDataset(*data)
     raise TypeError(f"data must be an ArrayDataset or a pair (x, y), not {type(data).__name__}")
-
-
-def _parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float]]:
-    """The batch in `count` nearly equal parts, each with its share of what the whole weighs."""
-    weights = np.ones(len(batch.x)) if batch.weights is None else batch.weights
-    total = max(float(weights.sum()), 1e-12)
-    for chosen in np.array_split(np.arange(len(batch.x)), max(1, count)):
-        part = slice(chosen[0], chosen[-1] + 1) if len(chosen) else slice(0)
-        own = None if batch.weights is None else weights[part]
-        share = 1.0 if count <= 1 else float(weights[part].sum()) / total
-        yield Batch(batch.x[part], batch.y[part], own, batch.position), share
-
-
-def _flatten(state: Any, prefix: str = ""):
-    """(path, array) of every array in nested dictionaries."""
-    for name, value in state.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{path}/")
-        else:
-            yield path, np.asarray(value)
-
-
-def _unflatten(template: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries in the shape of `template` with the arrays that `_flatten` gave."""
-    return {
-        name: _unflatten(value, arrays, f"{prefix}{name}/") if isinstance(value, Mapping) else arrays[f"{prefix}{name}"]
-        for name, value in template.items()
-    }
-
-
-def _check_same(path: Any, kind: str, expected: Mapping[str, tuple], found: Mapping[str, np.ndarray]) -> None:
-    for name, shape in expected.items():
-        if name not in found:
-            raise ValueError(f"{path} does not fit: it has no {kind} {name}")
-        if found[name].shape != shape:
-            raise ValueError(
-                f"{path} does not fit: {kind} {name} has the shape {found[name].shape} there, {shape} here"
-            )
-    extra = sorted(set(found) - set(expected))
-    if extra:
-        raise ValueError(f"{path} does not fit: it has {kind} {extra[0]}, which is not here")
 
 
 def _default_optimizer() -> Any:

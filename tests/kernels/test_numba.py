@@ -17,7 +17,7 @@ from pyconv.kernels.threads import num_threads
 
 pytest.importorskip("numba", reason="the numba backend needs Numba")
 
-from pyconv.kernels.numba import runtime  # noqa: E402
+from pyconv.kernels.numba import runtime
 
 
 def convolution(n, c, k, size, kernel, stride=1, padding=0, groups=1):

@@ -290,3 +290,15 @@ def test_the_slopes_of_prelu_are_counted_like_any_parameters():
     layer = nn.PReLU(4)
     assert layer.num_parameters() == layer.config()["num_parameters"] == 4
     assert repr(layer) == "PReLU(num_parameters=4)"
+
+
+def test_standardize_undoes_a_mean_and_a_deviation_without_training_them():
+    layer = nn.Standardize([1.0, -2.0], [0.5, 4.0])
+    x = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
+    shifted = x * np.float32([0.5, 4]).reshape(2, 1, 1) + np.float32([1, -2]).reshape(2, 1, 1)
+    np.testing.assert_allclose(layer(shifted), x, rtol=1e-5, atol=1e-6)  # float32 loses what 1 and -2 swallow
+    assert layer.num_parameters() == 0
+    assert list(layer.state_dict()) == ["mean", "std"]
+    assert repr(nn.Standardize(**layer.config())) == repr(layer)
+    with pytest.raises(ValueError, match="std must give a number above 0"):
+        nn.Standardize([0.0], [0.0])

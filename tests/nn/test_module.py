@@ -306,6 +306,15 @@ def test_a_shared_parameter_is_given_once_for_all_its_names():
         np.testing.assert_array_equal(y, given.T @ given.T)
 
 
+def test_a_shared_module_reports_its_buffers_once_and_takes_its_whole_state():
+    norm = nn.BatchNorm1d(2)
+    model = nn.Sequential(norm, norm)
+    _, updates = nn.functional_call(model, model.state_dict(), np.eye(2, dtype=np.float32))
+    assert set(updates) == {"0.running_mean", "0.running_var", "0.num_batches_tracked"}
+    assert updates["0.num_batches_tracked"] == 2
+    assert norm.num_batches_tracked == 0
+
+
 def test_gradients_of_branches_match_finite_differences():
     model = Branches().astype(np.float64)
     x = images().astype(np.float64)

@@ -10,8 +10,9 @@ from training_helpers import everything, figures, make_data, make_model, make_tr
 
 import pyconv.functional as F
 from pyconv import nn, optim
-from pyconv.data import ArrayDataset
+from pyconv.data import ArrayDataset, Batch
 from pyconv.train import Callback, Trainer, find_lr
+from pyconv.train.step import Mixup
 
 
 def plain(**options):
@@ -81,6 +82,25 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(data, accumulate):
     for trainer in (whole, parts):
         trainer.train_on_batch(x[:7], data.y[:7])
     np.testing.assert_allclose(parts.model[1].weight, whole.model[1].weight, rtol=1e-12, atol=1e-15)
+
+
+def test_mixup_mixes_inputs_and_losses():
+    """With a linear model and the squared error, by hand."""
+    x, y = np.eye(4), np.arange(4.0)[:, None]
+    own, partners, share = Mixup(0.5, seed=7).mix(Batch(x, y, None, 3), epoch=2, part=0)
+    order = partners.y[:, 0].astype(int)
+    assert 0 < share < 1
+    np.testing.assert_array_equal(own.y, y)
+    np.testing.assert_allclose(own.x, share * x + (1 - share) * x[order], rtol=1e-15)
+    model = nn.Linear(4, 1, bias=False).astype(np.float64)
+    weight = model.weight[0].copy()
+    trainer = Trainer(model, "mse", optim.SGD(lr=1.0), metrics=[], mixup=0.5, seed=7, progress=False)
+    trainer.epoch, trainer.step = 2, 3
+    loss = trainer.train_on_batch(x, y)
+    error = own.x @ weight - share * y[:, 0] - (1 - share) * y[order, 0]
+    spread = share * (1 - share) * ((y - y[order]) ** 2).mean()  # what no prediction can remove
+    assert loss == pytest.approx((error**2).mean() + spread, rel=1e-12)
+    np.testing.assert_allclose(model.weight[0], weight - 2 * own.x.T @ error / 4, rtol=1e-12)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -200,6 +220,7 @@ def test_what_cannot_work_is_refused_before_anything_changes(data, change, messa
         {"metrics": ["acc"]},
         {"accumulate": 0},
         {"seed": -1},
+        {"mixup": -0.1},
         {"loss": "mse", "label_smoothing": 0.1},
     ],
 )

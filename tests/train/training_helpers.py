@@ -32,6 +32,8 @@ def make_trainer(**options):
         "optimizer": optim.Adam(lr=1e-2),
         "progress": False,
         "augment": ["shift=0.2", "colour"],
+        "mixup": 0.2,
+        "accumulate": 2,
         "seed": 3,
         **options,
     }

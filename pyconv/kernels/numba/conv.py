@@ -15,7 +15,7 @@ from pyconv.kernels.numba.runtime import parallel
 from pyconv.kernels.numba.tile import MR, VECTOR_BYTES
 from pyconv.kernels.spec import ConvSpec
 
-PIECES = 16  # into how many the weight gradient's work is cut, whatever the threads: the order of its sums must not vary
+PIECES = 16  # that the weight gradient's work is cut into, whatever the threads: the order of its sums must not vary
 
 
 @kernel
@@ -66,8 +66,8 @@ def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: C
     work = int(np.prod(size)) * dw.size
     arguments = parts, *gradient, size, *given, x_size, taps.stride, taps.offsets, counts, rows
     parallel(gemm.correlate, slices * panels, work, *arguments)
-    places = _places(taps, weights)
-    parallel(gemm.gather_weights, spec.groups * tiles, dw.size * slices, *weights[:2], weights.strides, places, parts, counts, rows)
+    gathered = *weights, _places(taps, weights), parts, counts, rows
+    parallel(gemm.gather_weights, spec.groups * tiles, dw.size * slices, *gathered)
 
 
 def _convolve(
@@ -81,7 +81,7 @@ def _convolve(
     counts: tuple[int, int, int],
     taps: Taps,
 ) -> None:
-    """y = x * weights + b, in groups of outs and ins channels (`counts`); strides: of a group, out and in channel of w."""
+    """y = x * weights + b, in groups of outs and ins channels (`counts`); strides: of a group, out and in channel."""
     groups, outs, ins = counts
     rows = x.channels_last
     pixels, lanes = int(np.prod(y_size)), VECTOR_BYTES // y.memory.itemsize if rows else MR

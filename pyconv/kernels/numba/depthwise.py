@@ -1,11 +1,11 @@
 """Convolution with one input channel a group (depthwise), where there is nothing to multiply matrices for.
 
-- planar: each plane of the input is laid out once in a buffer, zeros around it, split into one plane for each phase of the
-  stride. In that layout a tap is a shift, so the whole output plane is a few long sums of shifted vectors;
+- planar: each plane of the input is laid out once in a buffer, zeros around it, split into one plane for each phase of
+  the stride. In that layout a tap is a shift, so the whole output plane is a few long sums of shifted vectors;
 - rows (channels-last, as many outputs as inputs): each tap multiplies the channels of a pixel by a row of weights.
 
-The data gradient is a set of such convolutions of dy (`geometry.backward_phases`). In all, the source of output channel q
-is channel q // share of the input; a data gradient with several outputs a group sums `fan` sources.
+The data gradient is a set of such convolutions of dy (`geometry.backward_phases`). In all, the source of output channel
+q is channel q // share of the input; a data gradient with several outputs a group sums `fan` sources.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def conv(y: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec
     """y (N, C*M, *O) = x (N, C, *I) * w (C*M, 1, *R) + b (C*M,)."""
     x, spec = pad(x, spec)
     size = y.shape[0], y.shape[1], *triple(y.shape[2:], 1)
-    taps = forward_taps(spec, w.shape[2:])
-    _convolve(target(y), size, source(x), triple(x.shape[2:], 1), _weights(w, taps), b, taps, 1, w.shape[0] // x.shape[1])
+    taps, share = forward_taps(spec, w.shape[2:]), w.shape[0] // x.shape[1]
+    _convolve(target(y), size, source(x), triple(x.shape[2:], 1), _weights(w, taps), b, taps, 1, share)
 
 
 @kernel
@@ -57,16 +57,16 @@ def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: C
     taps = forward_taps(spec, dw.shape[2:])
     gradient, given = source(dy), source(x)
     y_size, x_size = (*dy.shape[:2], *triple(dy.shape[2:], 1)), triple(x.shape[2:], 1)
+    common = *gradient, y_size, *given, x_size, taps.stride
     if dy.shape[1] == x.shape[1] and gradient.strides[1] == given.strides[1] == 1:
         sums = np.empty((PIECES, len(taps.offsets), dy.shape[1]))
-        arguments = sums, *gradient, y_size, *given, x_size, taps.stride, taps.offsets
-        parallel(_correlate_rows, PIECES, dy.size * len(taps.offsets), *arguments)
+        parallel(_correlate_rows, PIECES, dy.size * len(taps.offsets), sums, *common, taps.offsets)
         total = sums.sum(axis=0).T
     else:
         total = np.empty((dy.shape[1], len(taps.offsets)))
         shifts, grid = _grid(taps, y_size[2:])
-        arguments = total, *gradient, y_size, *given, x_size, taps.stride, taps.offsets.min(axis=0), shifts, grid
-        parallel(_correlate_planes, dy.shape[1], dy.size * len(shifts), *arguments, dy.shape[1] // x.shape[1])
+        first, share = taps.offsets.min(axis=0), dy.shape[1] // x.shape[1]
+        parallel(_correlate_planes, dy.shape[1], dy.size * len(shifts), total, *common, first, shifts, grid, share)
     dw[...] = total.reshape(dw.shape)
 
 
@@ -84,26 +84,28 @@ def _convolve(
     """y (N, Q, OD, OH, OW) = b + the sum over `fan` sources and all taps; weights: (T, Q * fan)."""
     bias = np.zeros(y_size[1], y.memory.dtype) if b is None else np.array(b)
     work = int(np.prod(y_size)) * len(weights) * fan
+    common = *y, y_size, *x, x_size, taps.stride
     if fan == share == 1 and y.strides[1] == x.strides[1] == 1:
-        arguments = *y, y_size, *x, x_size, taps.stride, taps.offsets, read_only(weights.reshape(-1)), bias
-        parallel(_convolve_rows, y_size[0] * y_size[2] * y_size[3], work, *arguments)
+        rows, flat = y_size[0] * y_size[2] * y_size[3], read_only(weights.reshape(-1))
+        parallel(_convolve_rows, rows, work, *common, taps.offsets, flat, bias)
         return
     shifts, grid = _grid(taps, y_size[2:])
     first = taps.offsets.min(axis=0) if len(shifts) else np.zeros(3, np.int64)
-    arguments = *y, y_size, *x, x_size, taps.stride, first, shifts, grid, weights, bias, fan, share
-    parallel(_convolve_planes, y_size[0] * y_size[1], work, *arguments)
+    planes = y_size[0] * y_size[1]
+    parallel(_convolve_planes, planes, work, *common, first, shifts, grid, weights, bias, fan, share)
 
 
 def _weights(w: np.ndarray, taps: Taps) -> np.ndarray:
     """(T, C*M): a row for each of these taps."""
-    return np.ascontiguousarray(w.reshape(len(w), *triple(w.shape[2:], 1))[(slice(None), *taps.positions.T)].T)
+    at = (slice(None), *taps.positions.T)
+    return np.ascontiguousarray(w.reshape(len(w), *triple(w.shape[2:], 1))[at].T)
 
 
-def _grid(taps: Taps, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
+def _grid(taps: Taps, size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
     """The layout of a plane in its buffer, (phases, *grid): where the first output finds each tap, and the grid's size.
 
-    Output (d, h, w) finds a tap (d * GH + h) * GW + w further on. A grid has room for a row's last tap, so runs on to the
-    next row read only what they throw away.
+    Output (d, h, w) finds a tap (d * GH + h) * GW + w further on. A grid has room for a row's last tap, so runs on to
+    the next row read only what they throw away.
     """
     if not len(taps.offsets):
         return np.empty(0, np.int64), size
@@ -149,8 +151,9 @@ def _lay_out(buffer, x, start, strides, size, step, first, grid):
 
 @jit
 def _convolve_planes(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, first, shifts, grid, weights, bias, fan, share
-):
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, first, shifts, grid,
+    weights, bias, fan, share,
+):  # fmt: skip
     """A unit is an output plane (n, q)."""
     length = ((y_size[2] - 1) * grid[1] + y_size[3] - 1) * grid[2] + y_size[4]
     plane = np.zeros(step[0] * step[1] * step[2] * grid[0] * grid[1] * grid[2], y.dtype)
@@ -163,14 +166,16 @@ def _convolve_planes(
         for f in range(fan if taps else 0):
             row = q * fan + f
             if f == 0 or row % share == 0:
-                _lay_out(plane, x, x_start + n * x_strides[0] + row // share * x_strides[1], x_strides, x_size, step, first, grid)
+                start = x_start + n * x_strides[0] + row // share * x_strides[1]
+                _lay_out(plane, x, start, x_strides, x_size, step, first, grid)
             for low in range(0, length, BLOCK):
                 high = min(low + BLOCK, length)
                 for t in range(0, taps - 2, 3):
                     a, b, c = shifts[t], shifts[t + 1], shifts[t + 2]
                     u, v, w = weights[t, row], weights[t + 1, row], weights[t + 2, row]
                     for i in range(low, high):
-                        put(sums, i, get(sums, i) + u * get(plane, a + i) + v * get(plane, b + i) + w * get(plane, c + i))
+                        total = get(sums, i) + u * get(plane, a + i)
+                        put(sums, i, total + v * get(plane, b + i) + w * get(plane, c + i))
                 for t in range(taps // 3 * 3, taps):
                     a, u = shifts[t], weights[t, row]
                     for i in range(low, high):
@@ -207,15 +212,19 @@ def _correlate_planes(
     for q in range(begin, end):
         dw[q] = 0
         for n in range(y_size[0]):
-            _lay_out(plane, x, x_start + n * x_strides[0] + q // share * x_strides[1], x_strides, x_size, step, first, grid)
-            _lay_out(gradient, dy, dy_start + n * dy_strides[0] + q * dy_strides[1], dy_strides, y_size[2:], once, origin, grid)
+            start = x_start + n * x_strides[0] + q // share * x_strides[1]
+            _lay_out(plane, x, start, x_strides, x_size, step, first, grid)
+            start = dy_start + n * dy_strides[0] + q * dy_strides[1]
+            _lay_out(gradient, dy, start, dy_strides, y_size[2:], once, origin, grid)
             for low in range(0, length, BLOCK):
                 for t in range(len(shifts)):
                     dw[q, t] += _dot(gradient, plane, shifts[t], low, min(low + BLOCK, length))
 
 
 @jit
-def _convolve_rows(begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, offsets, weights, bias):
+def _convolve_rows(
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, offsets, weights, bias
+):
     """A unit is a row of output pixels (n, d, h)."""
     channels = y_size[1]
     at = np.empty(len(offsets), np.int64)  # of the taps inside the image: where they lie in x, and in weights

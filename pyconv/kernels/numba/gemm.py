@@ -5,8 +5,8 @@ The lanes of a tile (see `tile.py`) are what the memory order makes contiguous:
 - rows (channels-last): a row of the panel is a pixel, gathered in runs of channels; the weights give the lanes;
 - planar (C-contiguous): a row of the panel is one channel at one tap, gathered in runs of pixels, which are the lanes.
 
-*Depth* is the axis that a convolution sums over, numbered t * C + c in rows and c * T + t in planar form. Output positions
-are numbered through images and space: pixel = ((n * OD + od) * OH + oh) * OW + ow. All offsets count elements.
+*Depth* is the axis that a convolution sums over, numbered t * C + c in rows and c * T + t in planar form. Output
+positions are numbered through images and space: pixel = ((n * OD + od) * OH + oh) * OW + ow. Offsets count elements.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def _gather_planar(panel, table, count, x, x_strides, x_size, step, offsets, cha
 def pack_weights(begin, end, packed, w, start, strides, places, outs, ins, rows):
     """The weights in the order that tiles read, zeros up to whole tiles; a unit is a tile of output channels.
 
-    rows: packed[group, tile, depth, NR]; planar: packed[group, tile, MR, depth]. In w, strides go from one group, output
-    channel and input channel to the next, and places[t] is where tap t stands.
+    rows: packed[group, tile, depth, NR]; planar: packed[group, tile, MR, depth]. In w, strides go from one group,
+    output channel and input channel to the next, and places[t] is where tap t stands.
     """
     lanes = VECTOR_BYTES // packed.itemsize if rows else MR
     tiles = (outs + lanes - 1) // lanes
@@ -167,13 +167,14 @@ def pack_weights(begin, end, packed, w, start, strides, places, outs, ins, rows)
 
 @jit
 def convolve(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, stride, offsets, packed, bias, counts, rows
-):
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, stride, offsets,
+    packed, bias, counts, rows,
+):  # fmt: skip
     """y = x * w + bias. A unit is a block of pixels of one part of one group's output channels.
 
     counts: groups, outs and ins a group, parts. No bias: of size 0.
     """
-    groups, outs, ins, parts = counts
+    _, outs, ins, parts = counts
     pixels = y_size[0] * y_size[1] * y_size[2] * y_size[3]
     blocks = (pixels + PIXELS - 1) // PIXELS
     width = VECTOR_BYTES // y.itemsize
@@ -206,17 +207,14 @@ def convolve(
                         c = p * row + (tile - first_tile) * width
                         multiply_tile(sums, c, row, panel, p * DEPTH, DEPTH, 1, packed, b, width, high - low, low > 0)
             else:
-                _gather_planar(
-                    panel, table, count, x, x_strides, x_size, stride[2], offsets, group * ins, low, high
-                )
+                _gather_planar(panel, table, count, x, x_strides, x_size, stride[2], offsets, group * ins, low, high)
                 for p in range(0, count, width):
                     for tile in range(first_tile, last_tile):
                         a = (group * tiles + tile) * MR * depth + low
                         c = (tile - first_tile) * MR * PIXELS + p
                         multiply_tile(sums, c, PIXELS, packed, a, depth, 1, panel, p, STEP, high - low, low > 0)
-        _scatter(
-            y, y_strides, table, count, sums, row, bias, group * outs, first_tile * lanes, min(last_tile * lanes, outs), rows
-        )
+        last = min(last_tile * lanes, outs)
+        _scatter(y, y_strides, table, count, sums, row, bias, group * outs, first_tile * lanes, last, rows)
 
 
 @jit
@@ -256,7 +254,7 @@ def _scatter(y, y_strides, table, count, sums, row, bias, channel, begin, end, r
 def correlate(
     begin, end, parts, dy, dy_start, dy_strides, y_size, x, x_start, x_strides, x_size, stride, offsets, counts, rows
 ):
-    """Sums of dy[pixel, k] * (the input of the pixel at a depth) -> parts[slice, group, depth, k], depth and k in whole tiles.
+    """Sums of dy[pixel, k] * (the input of the pixel at a depth) -> parts[slice, group, depth, k], in whole tiles.
 
     counts: groups, outs and ins a group, slices of the pixels. A unit is a panel's depth of one group in one slice.
     """
@@ -285,9 +283,7 @@ def correlate(
             if rows:
                 _gather_rows(panel, step, table, count, x, x_strides, x_size, offsets, group * ins, ins, low, high)
             else:
-                _gather_planar(
-                    panel, table, count, x, x_strides, x_size, stride[2], offsets, group * ins, low, high
-                )
+                _gather_planar(panel, table, count, x, x_strides, x_size, stride[2], offsets, group * ins, low, high)
             for k in range(outs):
                 for p in range(count):
                     value = get(dy, table[4, p] + (group * outs + k) * dy_strides[1])

@@ -32,7 +32,7 @@ def forward_taps(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Taps:
     return Taps(triple(spec.stride, 1), positions * triple(spec.dilation, 1) - begin, positions)
 
 
-def backward_phases(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Iterator[tuple[tuple[int, int, int], Taps]]:
+def backward_phases(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Taps]]:
     """The data gradient as convolutions of dy: one for the inputs at phase + stride * o, which share their taps.
 
     Input position i meets output (i + begin - r * dilation) / stride through tap r, where that is whole.
@@ -46,8 +46,8 @@ def backward_phases(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Iterator[tu
 
 
 def phase_of(
-    dx: Flat, size: tuple[int, int, int], phase: tuple[int, int, int], stride: tuple[int, int, int]
-) -> tuple[Flat, tuple[int, int, int]]:
+    dx: Flat, size: tuple[int, ...], phase: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[Flat, tuple[int, ...]]:
     """The elements of dx at phase + stride * o, as an array of its own, and its spatial size."""
     start = dx.start + sum(f * s for f, s in zip(phase, dx.strides[2:], strict=True))
     apart = tuple(n * s for n, s in zip(stride, dx.strides[2:], strict=True))

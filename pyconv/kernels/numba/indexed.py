@@ -11,7 +11,7 @@ from pyconv.kernels.numba.tile import get, put
 
 @kernel
 def unpool(y: np.ndarray, x: np.ndarray, indices: np.ndarray, add: bool) -> None:
-    """Each x (N, C, *O) goes where its index names in y (N, C, *I), -1: nowhere; the last wins, or with `add` they sum."""
+    """Each x (N, C, *O) goes where its index names in y (N, C, *I), -1: nowhere; the last wins, or `add` sums them."""
     y[...] = 0
     _run(_scatter, y, x, indices, add)
 

@@ -1,4 +1,4 @@
-"""How arrays of any strides reach the kernels: as a flat buffer, an offset and a stride an axis, all counted in elements.
+"""How arrays of any strides reach the kernels: as a flat buffer, an offset and a stride an axis, counted in elements.
 
 So one compiled kernel serves every memory order, without a copy, and LLVM sees plain 1-D indexing.
 """

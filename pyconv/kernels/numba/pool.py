@@ -12,9 +12,10 @@ import numpy as np
 from pyconv.kernels import threads
 from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
 from pyconv.kernels.numba.runtime import jit, parallel
-from pyconv.kernels.numba.tile import get, put
+from pyconv.kernels.numba.tile import get, larger, place_of_larger, put
 from pyconv.kernels.spec import Window
 
+BLOCK = 4096  # elements of rows that are reduced together: with the results they stay in L1
 _POINT = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)
 
 
@@ -34,10 +35,10 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
     out, gradient, size = target(dx), source(dy), _size(dx)
-    lanes = _lanes(gradient, dx.shape[1])
+    lanes = min(_lanes(out, dx), _lanes(gradient, dy))
     units = dx.size // (size[4] * lanes)
     tables = _tables(windows, dx.dtype)
-    parallel(_spread, units, 2 * dx.size, *out, size, *gradient, dy.shape[-1], lanes, *tables, _regular(tables))
+    parallel(_spread, units, 2 * dx.size, *out, size, *gradient, dy.shape[-1], lanes, *tables)
 
 
 @kernel
@@ -54,11 +55,12 @@ def max_pool_backward(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, windows: tu
 
 
 def _run_reduce(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...], mean: bool | None) -> None:
+    """A unit is a plane, or a row of all channels of an image."""
     size, given = _size(y), source(x)
-    lanes = _lanes(given, x.shape[1])
-    units = y.size // (size[4] * lanes)
-    tables = _tables(windows, y.dtype)
-    parallel(_reduce, units, x.size, *target(y), size, *given, x.shape[-1], lanes, *tables, _regular(tables), mean)
+    lanes = _lanes(given, x)
+    function = _reduce_planes if lanes == 1 else _reduce_pixels
+    units = size[0] * (size[1] if lanes == 1 else size[2] * size[3])
+    parallel(function, units, x.size, *target(y), size, *given, x.shape[-1], *_tables(windows, y.dtype), mean)
 
 
 def _run_locate(
@@ -75,19 +77,20 @@ def _run_locate(
         pieces = -(-2 * threads.get_num_threads() // len(x))
         chunk = -(-x.shape[1] // (16 * pieces)) * 16
     units = len(x) * -(-x.shape[1] // chunk)
-    starts, counts, _, steps = tables = _tables(windows, x.dtype)
+    starts, counts, _, steps = _tables(windows, x.dtype)
     memory, start, strides = (np.empty(0, x.dtype), 0, (0,) * 5) if dy is None else dy
-    arguments = *target(out), _size(out), *given, size, given.channels_last, chunk, starts, counts, steps, _regular(tables)
-    parallel(_locate, units, 2 * x.size, *arguments, scale, dy is None, memory, start, strides)
+    arguments = *target(out), _size(out), *given, size, given.channels_last, chunk, starts, counts, steps
+    parallel(_locate, units, 2 * x.size, *arguments, x.shape[-1], scale, dy is None, memory, start, strides)
 
 
 def _size(a: np.ndarray) -> tuple[int, ...]:
     return *a.shape[:2], *triple(a.shape[2:], 1)
 
 
-def _lanes(a: Flat, channels: int) -> int:
+def _lanes(flat: Flat, a: np.ndarray) -> int:
     """How many elements of a row belong together: all channels of a pixel, or 1 where rows hold a single channel."""
-    return channels if a.strides[1] == 1 and a.strides[4] == channels else 1
+    follow = flat.strides[1] == 1 and (a.shape[-1] == 1 or flat.strides[4] == a.shape[1])
+    return a.shape[1] if follow else 1
 
 
 def _tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple]:
@@ -96,138 +99,185 @@ def _tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple,
     return starts, counts, tuple(d.astype(dtype) for d in divisors), steps
 
 
-def _regular(tables: tuple) -> tuple[int, int, int]:
-    """The windows of a row with most elements, if they stand at one stride: the first, past the last, stride (else 0)."""
-    start, count = tables[0][2], tables[1][2]
-    full = np.flatnonzero(count == count.max())
-    first, stop = int(full[0]), int(full[-1]) + 1
-    strides = np.diff(start[first:stop])
-    even = len(full) == stop - first and len(strides) and (strides == strides[0]).all()
-    return first, stop, int(strides[0]) if even else 0
+@jit
+def _regular(start, count, step, size):
+    """Where windows along an axis stand at one stride: where window 0 starts (maybe left of the axis), the most elements
+    of a window, how many windows hold them all, the first of these, and the stride; stride 0 where they do not."""
+    most = count.max()
+    first = count.argmax()
+    full = 0
+    while first + full < len(count) and count[first + full] == most:
+        full += 1
+    stride = start[first + 1] - start[first] if full > 1 else step
+    begin = start[first] - first * stride
+    for o in range(len(start)):  # each must be what padding leaves of a whole window
+        elements = 0
+        for k in range(most):
+            i = begin + o * stride + k * step
+            if 0 <= i < size:
+                if elements == 0 and start[o] != i:
+                    return 0, most, 0, 0, 0
+                elements += 1
+        if elements != count[o]:
+            return 0, most, 0, 0, 0
+    return begin, most, full, first, stride
 
 
 @jit
 def _combine(a, b, mean):
-    """The sum, or (mean is None) the larger, where NaN wins over numbers. Without branches, so that loops vectorise."""
+    """The sum, or (mean is None) the larger."""
     if mean is None:
-        larger = b if b > a else a
-        return b if b != b else larger
+        return larger(a, b)
     return a + b
 
 
 @jit
-def _reduce(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, lanes, starts, counts, divisors, steps, regular, mean
+def _reduce_planes(
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, mean
 ):
-    """A unit is a row of the output, of an image (lanes > 1) or of a plane."""
+    """A unit is a plane, worked through in blocks of rows.
+
+    The rows of a block follow each other in a buffer, stride * pitch apart, so that one long loop serves all their windows:
+    it gives `pitch` results a row, of which those past y's width mix two rows and are thrown away.
+    """
     empty = y.dtype.type(-np.inf if mean is None else 0)
-    row = np.empty(width * lanes, y.dtype)  # all rows of a window as one
-    results = np.empty(y_size[4] * lanes, y.dtype)
+    origin, most, _, _, stride = _regular(starts[2], counts[2], steps[2], width)
+    lead = max(0, -origin)  # empty elements left of a row
+    reach = max(lead + width, lead + origin + (y_size[4] - 1) * stride + (most - 1) * steps[2] + 1)
+    pitch = y_size[4] if stride == 0 else max(y_size[4], (reach + stride - 1) // stride)
+    gap = width if stride == 0 else stride * pitch
+    block = max(1, min(y_size[3], BLOCK // gap))
+    rows = np.full(block * gap + reach, empty, y.dtype)
+    results = np.empty(block * pitch, y.dtype)
     at = np.empty(counts[0].max() * counts[1].max(), np.int64)
-    h = begin % y_size[3]
-    d = begin // y_size[3] % y_size[2]
-    image = begin // y_size[3] // y_size[2]
-    for _ in range(begin, end):
-        n, c = (image, 0) if lanes > 1 else (image // y_size[1], image % y_size[1])
-        taps = 0
-        for j in range(counts[0][d]):
-            for k in range(counts[1][h]):
-                at[taps] = x_start + n * x_strides[0] + c * x_strides[1]
-                at[taps] += (starts[0][d] + j * steps[0]) * x_strides[2] + (starts[1][h] + k * steps[1]) * x_strides[3]
-                taps += 1
-        _reduce_rows(row, x, at[:taps], 1 if lanes > 1 else x_strides[4], width * lanes, empty, mean)
-        _reduce_windows(results, row, lanes, starts[2], counts[2], steps[2], regular, empty, mean)
-        to = y_start + n * y_strides[0] + c * y_strides[1] + d * y_strides[2] + h * y_strides[3]
-        area = divisors[0][d] * divisors[1][h]
-        if lanes == 1:
-            if mean is not None:
-                for w in range(y_size[4]):
-                    put(results, w, get(results, w) / (area * get(divisors[2], w)))
-            if y_strides[4] == 1:
-                for w in range(y_size[4]):
-                    put(y, to + w, get(results, w))
-            else:
-                for w in range(y_size[4]):
-                    put(y, to + w * y_strides[4], get(results, w))
-        else:
-            for w in range(y_size[4]):
-                divisor = y.dtype.type(1) if mean is None else area * divisors[2][w]
-                for i in range(lanes):
-                    value = get(results, w * lanes + i)
-                    put(y, to + w * y_strides[4] + i * y_strides[1], value if mean is None else value / divisor)
-        h += 1
-        if h == y_size[3]:
-            h = 0
-            d += 1
-            if d == y_size[2]:
-                d = 0
-                image += 1
+    for unit in range(begin, end):
+        n, c = unit // y_size[1], unit % y_size[1]
+        for d in range(y_size[2]):
+            for first in range(0, y_size[3], block):
+                height = min(block, y_size[3] - first)
+                for h in range(height):
+                    taps = 0
+                    for j in range(counts[0][d]):
+                        for k in range(counts[1][first + h]):
+                            p, q = starts[0][d] + j * steps[0], starts[1][first + h] + k * steps[1]
+                            at[taps] = x_start + n * x_strides[0] + c * x_strides[1] + p * x_strides[2] + q * x_strides[3]
+                            taps += 1
+                    _reduce_rows(rows, h * gap + lead, x, at[:taps], x_strides[4], width, empty, mean)
+                if stride:
+                    _reduce_windows(results, height * pitch, rows, lead + origin, steps[2], most, stride, mean)
+                else:
+                    for h in range(height):
+                        for w in range(y_size[4]):
+                            value = empty
+                            for k in range(counts[2][w]):
+                                value = _combine(value, get(rows, h * gap + lead + starts[2][w] + k * steps[2]), mean)
+                            put(results, h * pitch + w, value)
+                if mean is not None:
+                    for h in range(height):
+                        area = divisors[0][d] * divisors[1][first + h]
+                        for w in range(y_size[4]):
+                            put(results, h * pitch + w, get(results, h * pitch + w) / (area * get(divisors[2], w)))
+                to = y_start + n * y_strides[0] + c * y_strides[1] + d * y_strides[2] + first * y_strides[3]
+                if y_strides[4] == 1 and y_strides[3] == y_size[4] == pitch:
+                    for i in range(height * pitch):
+                        put(y, to + i, get(results, i))
+                else:
+                    for h in range(height):
+                        for w in range(y_size[4]):
+                            put(y, to + h * y_strides[3] + w * y_strides[4], get(results, h * pitch + w))
 
 
 @jit
-def _reduce_rows(row, x, at, along, width, empty, mean):
-    """row = the rows of x at these offsets as one."""
+def _reduce_rows(row, to, x, at, along, width, empty, mean):
+    """row[to:] = the rows of x at these offsets as one."""
     taps = 0
     if along == 1 and len(at) >= 3:
         taps, a, b, c = 3, at[0], at[1], at[2]
         for i in range(width):
-            put(row, i, _combine(_combine(get(x, a + i), get(x, b + i), mean), get(x, c + i), mean))
+            put(row, to + i, _combine(_combine(get(x, a + i), get(x, b + i), mean), get(x, c + i), mean))
     elif along == 1 and len(at) == 2:
         taps, a, b = 2, at[0], at[1]
         for i in range(width):
-            put(row, i, _combine(get(x, a + i), get(x, b + i), mean))
+            put(row, to + i, _combine(get(x, a + i), get(x, b + i), mean))
     else:
         for i in range(width):
-            put(row, i, empty)
+            put(row, to + i, empty)
     for t in range(taps, len(at)):
         a = at[t]
         if along == 1:
             for i in range(width):
-                put(row, i, _combine(get(row, i), get(x, a + i), mean))
+                put(row, to + i, _combine(get(row, to + i), get(x, a + i), mean))
         else:
             for i in range(width):
-                put(row, i, _combine(get(row, i), get(x, a + i * along), mean))
+                put(row, to + i, _combine(get(row, to + i), get(x, a + i * along), mean))
 
 
 @jit
-def _reduce_windows(results, row, lanes, starts, counts, step, regular, empty, mean):
-    """results[w] = what window w shows of the row as one, for each lane."""
-    first, stop, stride = regular
-    a, b, c = starts[first], starts[first] + step, starts[first] + 2 * step
-    if lanes == 1 and counts[first] == 2 and stride == 2:
-        for w in range(stop - first):
-            put(results, first + w, _combine(get(row, a + 2 * w), get(row, b + 2 * w), mean))
-    elif lanes == 1 and counts[first] == 3 and stride == 2:
-        for w in range(stop - first):
-            value = _combine(get(row, a + 2 * w), get(row, b + 2 * w), mean)
-            put(results, first + w, _combine(value, get(row, c + 2 * w), mean))
-    elif lanes == 1 and counts[first] == 3 and stride == 1:
-        for w in range(stop - first):
-            put(results, first + w, _combine(_combine(get(row, a + w), get(row, b + w), mean), get(row, c + w), mean))
+def _reduce_windows(results, count, rows, a, step, most, stride, mean):
+    """results[i] = the elements rows[a + i * stride + k * step], k < most, as one."""
+    b, c = a + step, a + 2 * step
+    taps = 0
+    if stride == 2 and most == 2:
+        taps = 2
+        for i in range(count):
+            put(results, i, _combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean))
+    elif stride == 2 and most >= 3:
+        taps = 3
+        for i in range(count):
+            value = _combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean)
+            put(results, i, _combine(value, get(rows, c + 2 * i), mean))
+    elif stride == 1 and most >= 3:
+        taps = 3
+        for i in range(count):
+            put(results, i, _combine(_combine(get(rows, a + i), get(rows, b + i), mean), get(rows, c + i), mean))
     else:
-        stop = first
-    for w in range(len(starts)):
-        if first <= w < stop:
-            continue
-        if lanes == 1:
-            value = empty
-            for k in range(counts[w]):
-                value = _combine(value, get(row, starts[w] + k * step), mean)
-            put(results, w, value)
-            continue
-        to, at = w * lanes, starts[w] * lanes
         taps = 1
-        if counts[w] >= 2:
-            taps = 2
-            for i in range(lanes):
-                put(results, to + i, _combine(get(row, at + i), get(row, at + step * lanes + i), mean))
-        else:
-            for i in range(lanes):
-                put(results, to + i, get(row, at + i) if counts[w] else empty)
-        for k in range(taps, counts[w]):
-            at = (starts[w] + k * step) * lanes
-            for i in range(lanes):
-                put(results, to + i, _combine(get(results, to + i), get(row, at + i), mean))
+        for i in range(count):
+            put(results, i, get(rows, a + i * stride))
+    for k in range(taps, most):
+        b = a + k * step
+        for i in range(count):
+            put(results, i, _combine(get(results, i), get(rows, b + i * stride), mean))
+
+
+@jit
+def _reduce_pixels(
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, mean
+):
+    """A unit is a row of the output, all channels of its pixels."""
+    empty = y.dtype.type(-np.inf if mean is None else 0)
+    channels = y_size[1]
+    row = np.empty(width * channels, y.dtype)
+    result = np.empty(channels, y.dtype)
+    at = np.empty(counts[0].max() * counts[1].max(), np.int64)
+    for unit in range(begin, end):
+        h = unit % y_size[3]
+        d = unit // y_size[3] % y_size[2]
+        n = unit // y_size[3] // y_size[2]
+        taps = 0
+        for j in range(counts[0][d]):
+            for k in range(counts[1][h]):
+                at[taps] = x_start + n * x_strides[0]
+                at[taps] += (starts[0][d] + j * steps[0]) * x_strides[2] + (starts[1][h] + k * steps[1]) * x_strides[3]
+                taps += 1
+        _reduce_rows(row, 0, x, at[:taps], 1, width * channels, empty, mean)
+        for w in range(y_size[4]):
+            a = starts[2][w] * channels
+            b = a + steps[2] * channels
+            if counts[2][w] >= 2:
+                for c in range(channels):
+                    put(result, c, _combine(get(row, a + c), get(row, b + c), mean))
+            else:
+                for c in range(channels):
+                    put(result, c, get(row, a + c) if counts[2][w] else empty)
+            for k in range(2, counts[2][w]):
+                a = (starts[2][w] + k * steps[2]) * channels
+                for c in range(channels):
+                    put(result, c, _combine(get(result, c), get(row, a + c), mean))
+            to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3] + w * y_strides[4]
+            divisor = y.dtype.type(1) if mean is None else divisors[0][d] * divisors[1][h] * divisors[2][w]
+            for c in range(channels):
+                put(y, to + c * y_strides[1], get(result, c) if mean is None else get(result, c) / divisor)
 
 
 @jit
@@ -244,61 +294,75 @@ def _cover(start, count, step, size):
 
 @jit
 def _holds(start, count, step, i):
-    return start <= i < start + count * step and (i - start) % step == 0
+    return start <= i < start + count * step and (step == 1 or (i - start) % step == 0)
 
 
 @jit
 def _spread(
-    begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps, regular
+    begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps
 ):
     """A unit is a row of dx, of an image (lanes > 1) or of a plane: the sum of the rows of dy over it, then spread along it."""
     first_d, stop_d = _cover(starts[0], counts[0], steps[0], size[2])
     first_h, stop_h = _cover(starts[1], counts[1], steps[1], size[3])
+    room = max(1, (stop_d - first_d).max() * (stop_h - first_h).max())
+    at, area = np.empty(room, np.int64), np.empty(room, dx.dtype)  # of the rows of dy over a row of dx
+    origin, most, _, _, stride = _regular(starts[2], counts[2], steps[2], size[4])
+    lead = max(0, -origin) if lanes == 1 else 0  # what padding takes lies around the row
     sums = np.empty(width * lanes, dx.dtype)
-    row = np.empty(size[4] * lanes, dx.dtype)
-    first, stop, stride = regular
+    row = np.empty(max(lead + size[4], lead + origin + (width - 1) * stride + (most - 1) * steps[2] + 1) * lanes, dx.dtype)
     along = 1 if lanes > 1 else dy_strides[4]
+    last = -1  # where in dy the row in `row` comes from, if from a single one
     h = begin % size[3]
     d = begin // size[3] % size[2]
     image = begin // size[3] // size[2]
     for _ in range(begin, end):
         n, c = (image, 0) if lanes > 1 else (image // size[1], image % size[1])
-        sums[:] = 0
+        rows = 0
         for i in range(first_d[d], stop_d[d]):
             for j in range(first_h[h], stop_h[h]):
-                if not (_holds(starts[0][i], counts[0][i], steps[0], d) and _holds(starts[1][j], counts[1][j], steps[1], h)):
-                    continue
-                at = dy_start + n * dy_strides[0] + c * dy_strides[1] + i * dy_strides[2] + j * dy_strides[3]
-                area = divisors[0][i] * divisors[1][j]
-                if lanes == 1:
-                    for w in range(width):
-                        put(sums, w, get(sums, w) + get(dy, at + w * along) / (area * get(divisors[2], w)))
+                if _holds(starts[0][i], counts[0][i], steps[0], d) and _holds(starts[1][j], counts[1][j], steps[1], h):
+                    at[rows] = dy_start + n * dy_strides[0] + c * dy_strides[1] + i * dy_strides[2] + j * dy_strides[3]
+                    area[rows] = divisors[0][i] * divisors[1][j]
+                    rows += 1
+        if rows != 1 or at[0] != last:
+            last = at[0] if rows == 1 else -1
+            sums[:] = 0
+            alike = (area[:rows] == area[0]).all()  # one division does for all
+            for r in range(rows):
+                first = at[r]
+                before = dx.dtype.type(1) if alike else area[r]
+                if along == 1:
+                    for i in range(width * lanes):
+                        put(sums, i, get(sums, i) + get(dy, first + i) / before)
                 else:
-                    for w in range(width):
-                        divisor = area * divisors[2][w]
-                        for lane in range(w * lanes, (w + 1) * lanes):
-                            put(sums, lane, get(sums, lane) + get(dy, at + lane) / divisor)
-        row[:] = 0
-        for w in range(width):
-            for k in range(counts[2][w]):
-                to = (starts[2][w] + k * steps[2]) * lanes
-                if lanes == 1:
-                    put(row, to, get(row, to) + get(sums, w))
-                else:
-                    for lane in range(lanes):
-                        put(row, to + lane, get(row, to + lane) + get(sums, w * lanes + lane))
-        to = dx_start + n * dx_strides[0] + c * dx_strides[1] + d * dx_strides[2] + h * dx_strides[3]
-        if lanes == 1:
-            if dx_strides[4] == 1:
-                for w in range(size[4]):
-                    put(dx, to + w, get(row, w))
+                    for i in range(width * lanes):
+                        put(sums, i, get(sums, i) + get(dy, first + i * along) / before)
+            after = area[0] if alike else dx.dtype.type(1)
+            if lanes == 1:
+                for w in range(width):
+                    put(sums, w, get(sums, w) / (after * get(divisors[2], w)))
             else:
-                for w in range(size[4]):
-                    put(dx, to + w * dx_strides[4], get(row, w))
+                for w in range(width):
+                    divisor = after * divisors[2][w]
+                    for lane in range(w * lanes, (w + 1) * lanes):
+                        put(sums, lane, get(sums, lane) / divisor)
+            row[:] = 0
+            if lanes == 1 and stride:
+                _spread_windows(row, lead + origin, steps[2], most, stride, sums, width)
+            else:
+                for w in range(width):
+                    for k in range(counts[2][w]):
+                        to = lead + (starts[2][w] + k * steps[2]) * lanes
+                        for lane in range(lanes):
+                            put(row, to + lane, get(row, to + lane) + get(sums, w * lanes + lane))
+        to = dx_start + n * dx_strides[0] + c * dx_strides[1] + d * dx_strides[2] + h * dx_strides[3]
+        if dx_strides[4] == lanes and (lanes == 1 or dx_strides[1] == 1):
+            for i in range(size[4] * lanes):
+                put(dx, to + i, get(row, lead + i))
         else:
             for w in range(size[4]):
                 for lane in range(lanes):
-                    put(dx, to + w * dx_strides[4] + lane * dx_strides[1], get(row, w * lanes + lane))
+                    put(dx, to + w * dx_strides[4] + lane * dx_strides[1], get(row, lead + w * lanes + lane))
         h += 1
         if h == size[3]:
             h = 0
@@ -309,8 +373,26 @@ def _spread(
 
 
 @jit
+def _spread_windows(row, a, step, most, stride, sums, count):
+    """row[a + i * stride + k * step] += sums[i] for k < most."""
+    if stride == 2 and most == 2 and step == 1:
+        for i in range(count):
+            put(row, a + 2 * i, get(row, a + 2 * i) + get(sums, i))
+            put(row, a + 2 * i + 1, get(row, a + 2 * i + 1) + get(sums, i))
+        return
+    for k in range(most):
+        b = a + k * step
+        if stride == 1:
+            for i in range(count):
+                put(row, b + i, get(row, b + i) + get(sums, i))
+        else:
+            for i in range(count):
+                put(row, b + i * stride, get(row, b + i * stride) + get(sums, i))
+
+
+@jit
 def _locate(
-    begin, end, out, out_start, out_strides, out_size, x, x_start, x_strides, size, rows, chunk, starts, counts, steps, regular, scale,
+    begin, end, out, out_start, out_strides, out_size, x, x_start, x_strides, size, rows, chunk, starts, counts, steps, width, scale,
     indices, dy, dy_start, dy_strides,
 ):  # fmt: skip
     """out = the places of the maxima as d * scale[0] + h * scale[1] + w * scale[2] (`indices`), or dy added there.
@@ -320,8 +402,8 @@ def _locate(
     chunks = (size[1] + chunk - 1) // chunk
     room = counts[0].max() * counts[1].max() * counts[2].max()
     at, to = np.empty(room, np.int64), np.empty(room, np.int64)  # of each tap of the first lane: in x, and its place
-    best, winner = np.empty(max(chunk, size[4]), x.dtype), np.empty(max(chunk, size[4]), np.int32)
-    first, stop, stride = regular
+    best, winner = np.empty(max(chunk, size[4]), x.dtype), np.empty(2 * max(chunk, size[4]), x.dtype)
+    _, _, full, first, stride = _regular(starts[2], counts[2], steps[2], width)
     for unit in range(begin, end):
         n, c = unit // chunks, unit % chunks * chunk
         image = out_start + n * out_strides[0] + c * out_strides[1]
@@ -332,7 +414,7 @@ def _locate(
             for h in range(size[3]):
                 w = 0
                 while w < size[4]:
-                    together = stop - first if w == first and stride and not rows else 1
+                    together = full if w == first and stride and not rows else 1
                     lanes = channels if rows else together
                     taps = 0
                     for i in range(counts[0][d]):
@@ -343,49 +425,63 @@ def _locate(
                                 at[taps] += p * x_strides[2] + q * x_strides[3] + r * x_strides[4]
                                 to[taps] = p * scale[0] + q * scale[1] + r * scale[2]
                                 taps += 1
-                    _find(best, winner, x, at[:taps], x_strides[1] if rows else stride * x_strides[4], lanes)
+                    found = _find(best, winner, x, at[:taps], x_strides[1] if rows else stride * x_strides[4], lanes)
                     if indices:
                         here = image + d * out_strides[2] + h * out_strides[3] + w * out_strides[4]
                         along = out_strides[1] if rows else out_strides[4]
                         shift = 0 if rows else stride
                         for lane in range(lanes):
-                            put(out, here + lane * along, to[winner[lane]] + lane * shift if taps else -1)
+                            put(out, here + lane * along, to[int(winner[found + lane])] + lane * shift if taps else -1)
                     elif taps:
                         here = dy_start + n * dy_strides[0] + c * dy_strides[1]
                         here += d * dy_strides[2] + h * dy_strides[3] + w * dy_strides[4]
                         along = dy_strides[1] if rows else dy_strides[4]
                         shift = out_strides[1] if rows else stride * out_strides[4]
                         for lane in range(lanes):
-                            place = image + to[winner[lane]] + lane * shift
+                            place = image + to[int(winner[found + lane])] + lane * shift
                             put(out, place, get(out, place) + get(dy, here + lane * along))
                     w += together
 
 
 @jit
 def _find(best, winner, x, at, along, lanes):
-    """winner[lane] = the tap of the maximum, where tap t of a lane is x[at[t] + lane * along]."""
+    """The tap of each lane's maximum, where tap t of a lane is x[at[t] + lane * along]; returns where in `winner` they begin.
+
+    It goes back and forth between the halves of `winner`: what is written where it was read LLVM makes conditional.
+    """
+    half = len(winner) // 2
+    if lanes == 1:
+        top, where = best.dtype.type(-np.inf), best.dtype.type(0)
+        for t in range(len(at)):
+            value = get(x, at[t])
+            where = place_of_larger(top, value, where, best.dtype.type(t))
+            top = larger(top, value)
+        winner[0] = where
+        return 0
     for lane in range(lanes):
         put(best, lane, best.dtype.type(-np.inf))
-        put(winner, lane, np.int32(0))
+        put(winner, lane, best.dtype.type(0))
+    old = 0
     for t in range(len(at)):
-        a, tap = at[t], np.int32(t)
+        a, new = at[t], half - old
         if along == 1:
             for lane in range(lanes):
-                _keep(best, winner, lane, get(x, a + lane), tap)
+                _keep(best, winner, lane, old, new, get(x, a + lane), best.dtype.type(t))
         elif along == 2:
             for lane in range(lanes):
-                _keep(best, winner, lane, get(x, a + 2 * lane), tap)
+                _keep(best, winner, lane, old, new, get(x, a + 2 * lane), best.dtype.type(t))
         else:
             for lane in range(lanes):
-                _keep(best, winner, lane, get(x, a + lane * along), tap)
+                _keep(best, winner, lane, old, new, get(x, a + lane * along), best.dtype.type(t))
+        old = new
+    return old
 
 
 @jit
-def _keep(best, winner, lane, value, tap):
-    old = get(best, lane)
-    wins = (value > old) | (value != value)
-    put(best, lane, value if wins else old)
-    put(winner, lane, tap if wins else get(winner, lane))
+def _keep(best, winner, lane, old, new, value, tap):
+    top = get(best, lane)
+    put(winner, new + lane, place_of_larger(top, value, get(winner, old + lane), tap))
+    put(best, lane, larger(top, value))
 
 
 @jit

@@ -1,8 +1,8 @@
 """How this backend compiles, and how it uses several threads.
 
-Kernels are jitted without the GIL and take a range of independent units (`begin`, `end`); `parallel` gives a range to each
-of a few Python threads. Numba's own `parallel=True` is not used: two Python threads that call at once abort its workqueue
-layer, and its OpenMP layer does not survive a fork.
+Kernels are jitted without the GIL and take a range of independent units (`begin`, `end`); `parallel` gives a range to
+each of a few Python threads. Numba's own `parallel=True` is not used: two Python threads that call at once abort its
+workqueue layer, and its OpenMP layer does not survive a fork.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None  # (workers, executor); idle
 def jit(function: Callable[..., Any] | None = None, *, reorder_sums: bool = False) -> Callable[..., Any]:
     """`numba.njit` as this backend wants it: no GIL, cached on disk where some folder can be written.
 
-    Multiplications and additions may be fused; NaN and infinity keep their meaning. `reorder_sums` also lets LLVM split a
-    sum over the lanes of a vector.
+    Multiplications and additions may be fused; NaN and infinity keep their meaning. `reorder_sums` also lets LLVM split
+    a sum over the lanes of a vector.
 
-    Numba notices a change of the file that a kernel stands in but not of the files it calls into: after editing `tile.py`
-    delete the `__pycache__` here.
+    Numba notices a change of the file that a kernel stands in but not of the files it calls into: after editing
+    `tile.py` delete the `__pycache__` here.
     """
     if function is None:
         return partial(jit, reorder_sums=reorder_sums)
@@ -41,7 +41,7 @@ def jit(function: Callable[..., Any] | None = None, *, reorder_sums: bool = Fals
 
 
 def parallel(kernel: Callable[..., None], units: int, work: int, *arguments: Any) -> None:
-    """Run `kernel(begin, end, *arguments)` over range(units), on as many threads as `work` repays and the user allows."""
+    """Run `kernel(begin, end, *arguments)` over range(units), on the threads that `work` repays and the user allows."""
     count = min(threads.get_num_threads(), units, 1 + work // GRAIN)
     if count <= 1:
         kernel(0, units, *arguments)

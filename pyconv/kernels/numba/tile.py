@@ -1,4 +1,4 @@
-"""What Numba cannot say in Python, as LLVM IR: the register tile of the dense convolutions, and unchecked indexing.
+"""What Numba cannot say in Python, as LLVM IR: the register tile of dense convolution, unchecked indexing, a maximum.
 
 Numba has no vector type, and LLVM does not promote an array of accumulators to registers, so that loop is built here.
 LLVM splits its vectors of 64 bytes into what the machine has (2 AVX2 registers, 1 or 2 with AVX-512, 4 NEON).
@@ -55,11 +55,35 @@ def put(typingctx, a, at, value):
 
 
 @intrinsic
-def multiply_tile(typingctx, c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, depth, add):
-    """c[c_at + i*c_row + j] = (or += if `add`) sum over d < depth of a[a_at + i*a_row + d*a_step] * b[b_at + d*b_step + j].
+def larger(typingctx, a, b):
+    """The larger of two floats, NaN if either is, without a branch even where LLVM does not vectorise."""
 
-    c, a and b are 1-D contiguous arrays of one dtype; i < MR, j < NR. The sum starts at zero and runs in the order of d,
-    so a result does not depend on where in a tile it stands. Nothing is checked.
+    def generate(context, builder, signature, arguments):
+        value = arguments[0].type
+        function = builder.module.declare_intrinsic("llvm.maximum", [value], ir.FunctionType(value, [value, value]))
+        return builder.call(function, arguments, fastmath=("nsz",))
+
+    return a(a, a), generate
+
+
+@intrinsic
+def place_of_larger(typingctx, old, value, old_place, place):
+    """`place` if value > old or value is NaN, else `old_place`; without a branch too."""
+
+    def generate(context, builder, signature, arguments):
+        old, value, old_place, place = arguments
+        wins = builder.or_(builder.fcmp_ordered(">", value, old), builder.fcmp_unordered("uno", value, value))
+        return builder.select(wins, place, old_place)
+
+    return place(old, old, place, place), generate
+
+
+@intrinsic
+def multiply_tile(typingctx, c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, depth, add):
+    """c[c_at + i*c_row + j] = (or += if `add`) the sum over d of a[a_at + i*a_row + d*a_step] * b[b_at + d*b_step + j].
+
+    c, a and b are 1-D contiguous arrays of one dtype; i < MR, j < NR, d < depth. The sum starts at zero and runs in the
+    order of d, so a result does not depend on where in a tile it stands. Nothing is checked.
     """
     offsets = (types.intp,) * 3
     signature = types.void(c, *offsets[:2], a, *offsets, b, *offsets, types.boolean)
@@ -85,7 +109,8 @@ def multiply_tile(typingctx, c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_
                 at = builder.add(a_here, builder.mul(index(i), a_row))
                 value = builder.load(_element(context, builder, signature, arguments, 3, at), align=itemsize)
                 single = builder.insert_element(undefined, value, lane(0))
-                product = builder.fmul(builder.shuffle_vector(single, undefined, first_lane), b_row, flags=("contract",))
+                spread = builder.shuffle_vector(single, undefined, first_lane)
+                product = builder.fmul(spread, b_row, flags=("contract",))
                 builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
 
         results = [builder.load(total) for total in totals]
