@@ -4,6 +4,8 @@
 #ifndef PYCONV_KERNELS_H
 #define PYCONV_KERNELS_H
 
+#include "pyconv.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -59,6 +61,48 @@ typedef struct {
     int64_t taps, pixels, channels, x_step, y_step, w_step, tap_step;
 } depthwise_weights_args;
 
+/* Pooling of one plane, or of `inner` planes whose elements lie side by side. Output row i (< rows) begins at y + y_row[i]
+ * and looks at the rows that begin at x + row[r], row_begin[i] <= r < row_begin[i + 1]; each is `width` pixels of `inner`
+ * elements, x_step apart. Its output o, y_step apart, looks at pixels start[o] + t·step, t < count[o]; sums are divided by
+ * row_divisor[i]·divisor[o]. Outputs even_begin … even_end - 1 have windows that are alike and start even_step apart. */
+typedef struct {
+    const void *x;
+    void *y;
+    const int64_t *row, *row_begin, *y_row;
+    const double *row_divisor;
+    int64_t rows, width, inner, x_step, y_step;
+    const int64_t *start, *count, *divisor;
+    int64_t step, outputs, even_begin, even_end, even_step;
+    void *pixels, *numbers;   /* scratch of width·inner elements; numbers only for argmax */
+    const int64_t *row_place; /* argmax: a maximum in row r and pixel p stands at row_place[r] + p·place_step */
+    int64_t place_step;
+} pool_args;
+
+/* rows × columns of y = f(a, b); an operand that repeats is one element a row. Steps lead from row to row. */
+typedef struct {
+    void *y;
+    const void *a, *b;
+    int64_t rows, columns, y_step, a_step, b_step;
+    int a_repeats, b_repeats;
+} binary_args;
+
+enum { SUMS, MOMENTS, PRODUCTS }; /* Σ x; mean and Σ (x - mean)²; Σ dy and Σ dy·(x - mean) */
+
+/* A statistic of one row, or of each of `columns` columns over `rows` rows: first and, unless SUMS, second. */
+typedef struct {
+    const void *x, *dy, *mean;
+    int64_t rows, columns, x_step, dy_step;
+    double *first, *second;
+} reduce_args;
+
+/* rows × columns; coefficients are one a column, or one for all where they repeat. */
+typedef struct {
+    void *y;
+    const void *x, *dy, *mean, *scale, *shift, *slope;
+    int64_t rows, columns, y_step, x_step, dy_step;
+    int repeats;
+} normalize_args;
+
 typedef struct {
     int lanes;      /* reals in a vector */
     int groups;     /* base pointers of a full tile */
@@ -75,6 +119,26 @@ typedef struct {
     /* to[i·to_row + j·to_column] = from[i·from_row + j] */
     void (*spread_block)(void *to, int64_t to_row, int64_t to_column, const void *from, int64_t from_row, int64_t rows,
                          int64_t columns);
+    void (*pool_max)(const pool_args *args);
+    void (*pool_sum)(const pool_args *args);
+    /* y (int64) = the places of maxima: the first of equals, the last NaN, -1 for an empty window */
+    void (*pool_argmax)(const pool_args *args);
+    /* x[place + c] += y, for places rows × outputs × inner */
+    void (*pool_scatter)(void *x, const int64_t *place, const pool_args *args);
+    /* the adjoint of pool_sum: adds to x */
+    void (*pool_spread)(void *x, const pool_args *args);
+    /* n contiguous elements of y = f(x), of dx = dy · f'(x) */
+    void (*unary)(int op, void *y, const void *x, int64_t n, const double *parameters);
+    void (*unary_backward)(int op, void *dx, const void *dy, const void *x, const void *y, int64_t n, const double *parameters);
+    void (*binary)(int op, const binary_args *args);
+    void (*reduce_row)(int statistic, const reduce_args *args);
+    void (*reduce_columns)(int statistic, const reduce_args *args);
+    /* y = (x - mean) · scale + shift; y = (dy + shift + (x - mean) · slope) · scale */
+    void (*normalize)(const normalize_args *args);
+    void (*normalize_backward)(const normalize_args *args);
+    /* a row of n contiguous elements, of the logarithm if so told */
+    void (*softmax)(int logarithm, void *y, const void *x, int64_t n);
+    void (*softmax_backward)(int logarithm, void *dx, const void *dy, const void *y, int64_t n);
     double (*fma_chain)(int64_t iterations); /* flops done by `iterations` rounds of independent FMAs */
 } kernel_table;
 

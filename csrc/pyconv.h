@@ -37,6 +37,95 @@ void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void 
 void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw,
                                   void *workspace, int threads);
 
+/* Pooling. The windows of each spatial axis are tables: output o looks at input positions start[o] + t·step, t < count[o];
+ * an average divides by the product of the axes' divisor[o]. `windows` holds the three tables of depth, one after another
+ * (out[0] entries each), then those of height and of width. */
+typedef struct {
+    int64_t n, c, in[3], out[3], step[3];
+    const int64_t *windows;
+    int64_t x_strides[5];  /* of x */
+    int64_t y_strides[5];  /* of y, the indices or dy */
+    int64_t dx_strides[5]; /* of dx */
+    int64_t real_bits;
+} pyconv_pool;
+
+size_t pyconv_pool_workspace(const pyconv_pool *p, int threads);
+
+/* Maximum of each window, -inf for an empty one; NaN wins. */
+void pyconv_max_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads);
+/* Position of each maximum in its plane, counted in C order: the first of equals, the last NaN; -1 for an empty window. */
+void pyconv_max_pool_indices(const pyconv_pool *p, const void *x, int64_t *indices, void *workspace, int threads);
+/* dx = dy at the maxima, summed. */
+void pyconv_max_pool_backward(const pyconv_pool *p, const void *dy, const void *x, void *dx, void *workspace, int threads);
+void pyconv_avg_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads);
+void pyconv_avg_pool_backward(const pyconv_pool *p, const void *dy, void *dx, void *workspace, int threads);
+
+/* Elements of planes named by indices that count in C order; an index of -1 names nothing, any other must lie in the plane. */
+typedef struct {
+    int64_t n, c, plane[3], points[3];
+    int64_t plane_strides[5], point_strides[5], index_strides[5];
+    int64_t real_bits;
+} pyconv_points;
+
+/* plane = 0, then each point goes to its index: the last of several, or with `add` their sum. */
+void pyconv_unpool(const pyconv_points *p, const void *points, const int64_t *indices, void *plane, int add, int threads);
+/* points = the elements that the indices name, 0 for none. */
+void pyconv_gather(const pyconv_points *p, const void *plane, const int64_t *indices, void *points, int threads);
+
+/* Functions of one variable. Parameters: LEAKY_RELU slope; CLIP, HARDTANH low, high; ELU alpha; SOFTPLUS beta, threshold. */
+enum {
+    PYCONV_NEG, PYCONV_ABS, PYCONV_SQRT, PYCONV_EXP, PYCONV_LOG, PYCONV_RELU, PYCONV_LEAKY_RELU, PYCONV_CLIP,
+    PYCONV_HARDTANH, PYCONV_ELU, PYCONV_SIGMOID, PYCONV_TANH, PYCONV_SOFTPLUS, PYCONV_GELU, PYCONV_GELU_TANH, PYCONV_SILU,
+    PYCONV_MISH, PYCONV_HARDSIGMOID, PYCONV_HARDSWISH
+};
+/* Functions of two. */
+enum { PYCONV_ADD, PYCONV_SUB, PYCONV_MUL, PYCONV_DIV, PYCONV_MAXIMUM, PYCONV_MINIMUM };
+
+/* Elementwise loops over up to four arrays. The last axis has stride 1 in all; for an operand of a binary function 0 will
+ * do too, there and elsewhere. */
+typedef struct {
+    int64_t shape[6], strides[4][6], real_bits;
+} pyconv_loops;
+
+/* y = f(x), strides of y and x; dx = dy · f'(x), strides of dx, dy, x and y; y = f(a, b), strides of y, a and b. */
+void pyconv_unary(const pyconv_loops *p, int op, void *y, const void *x, const double parameters[2], int threads);
+void pyconv_unary_backward(const pyconv_loops *p, int op, void *dx, const void *dy, const void *x, const void *y,
+                           const double parameters[2], int threads);
+void pyconv_binary(const pyconv_loops *p, int op, void *y, const void *a, const void *b, int threads);
+
+/* Arrays of n × c × m elements, which statistics run over n and m. Either the stride of m is 1 in all of them, or
+ * (`columns`) that of c is, and n is 1. */
+typedef struct {
+    int64_t n, c, m;
+    int64_t x_strides[3], dy_strides[3], y_strides[3];
+    int64_t columns, real_bits;
+} pyconv_channels;
+
+size_t pyconv_channels_workspace(const pyconv_channels *p);
+
+/* out[c] = Σ x. */
+void pyconv_sum(const pyconv_channels *p, const void *x, double *out, void *workspace, int threads);
+/* mean[c], and variance[c] = Σ (x - mean)² / (n m). */
+void pyconv_moments(const pyconv_channels *p, const void *x, double *mean, double *variance, void *workspace, int threads);
+/* sums[c] = Σ dy, products[c] = Σ dy · (x - mean). mean is in the precision of x. */
+void pyconv_products(const pyconv_channels *p, const void *dy, const void *x, const void *mean, double *sums, double *products,
+                     void *workspace, int threads);
+/* y = (x - mean) · scale + shift; coefficients one a channel, in the precision of x. */
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *mean, const void *scale, const void *shift, void *y,
+                      int threads);
+/* y = (dy + shift + (x - mean) · slope) · scale. */
+void pyconv_normalize_backward(const pyconv_channels *p, const void *dy, const void *x, const void *mean, const void *slope,
+                               const void *scale, const void *shift, void *y, int threads);
+
+/* Softmax of each of `rows` rows of n contiguous elements, or its logarithm; steps lead from row to row. */
+typedef struct {
+    int64_t rows, n, x_step, dy_step, y_step, real_bits;
+} pyconv_rows;
+
+void pyconv_softmax(const pyconv_rows *p, int logarithm, const void *x, void *y, int threads);
+/* From dy and y, with y_step the step of dx and x_step that of y. */
+void pyconv_softmax_backward(const pyconv_rows *p, int logarithm, const void *dy, const void *y, void *dx, int threads);
+
 /* The instruction sets this library holds, best first, NULL past the last; whether this machine runs it; the one in use. */
 const char *pyconv_isa_name(int index);
 int pyconv_isa_supported(int index);

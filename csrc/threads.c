@@ -66,6 +66,8 @@ int pyconv_effective_threads(int threads) {
 }
 #endif
 
+int pyconv_threads_for(int64_t bytes, int threads) { return bytes < 128 << 10 ? 1 : pyconv_effective_threads(threads); }
+
 void pyconv_parallel_for(int64_t tasks, int threads, void (*task)(void *, int64_t, int), void *context) {
     threads = pyconv_effective_threads(threads);
     if (threads > tasks) threads = (int)tasks;

@@ -20,6 +20,13 @@ typedef double NAME(real_type);
 #include "depthwise.h"
 #include "move.h"
 #include "peak.h"
+#include "functions.h"
+#include "loops.h"
+#include "elementwise.h"
+#include "reduce.h"
+#include "normalize.h"
+#include "softmax.h"
+#include "pool.h"
 
 const kernel_table TABLE_NAME = {
     .lanes = LANES,
@@ -34,6 +41,20 @@ const kernel_table TABLE_NAME = {
     .depthwise_weights = NAME(depthwise_weights),
     .copy_block = NAME(copy_block),
     .spread_block = NAME(spread_block),
+    .pool_max = NAME(pool_max),
+    .pool_sum = NAME(pool_sum),
+    .pool_argmax = NAME(pool_argmax),
+    .pool_scatter = NAME(pool_scatter),
+    .pool_spread = NAME(pool_spread),
+    .unary = NAME(unary),
+    .unary_backward = NAME(unary_backward),
+    .binary = NAME(binary),
+    .reduce_row = NAME(reduce_row),
+    .reduce_columns = NAME(reduce_columns),
+    .normalize = NAME(normalize),
+    .normalize_backward = NAME(normalize_backward),
+    .softmax = NAME(softmax),
+    .softmax_backward = NAME(softmax_backward),
     .fma_chain = NAME(fma_chain),
 };
 

@@ -1,4 +1,4 @@
-/* Forgets what all.h and a simd header defined, so that both can be included again for another `real`. */
+/* Forgets what all.h, functions.h, loops.h and a simd header defined, so that both can be included again for another `real`. */
 #undef real
 #undef NR
 #undef INLINE
@@ -9,6 +9,7 @@
 #undef AVX2
 #undef AVX512
 #undef AVX512_MASK
+#undef AVX512_NAN
 #undef NEON
 #undef NEON_SET1
 #undef v_set1
@@ -19,5 +20,29 @@
 #undef v_fma
 #undef v_max
 #undef v_min
+#undef v_max_nan
 #undef v_sqrt
+#undef ivec
+#undef integer
+#undef MANTISSA
+#undef BIAS
+#undef MAGIC
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef EXP_LOW
+#undef EXP_HIGH
+#undef EXP_TERMS
+#undef LOG_TERMS
+#undef SQRT_HALF_BITS
+#undef NORMAL_LARGE
+#undef ERFCX_COEFFICIENTS
+#undef SIGN_BIT
+#undef CONSTANT
+#undef ZERO
+#undef ONE
+#undef FOR_VECTORS
+#undef LOAD
+#undef STORE
+#undef PARTS
+#undef SUM_ROW
 #undef v_interleave

@@ -1,4 +1,5 @@
-/* Vector operations of AVX2 with FMA. v_max and v_min give the second operand where either is NaN. */
+/* Vector operations of AVX2 with FMA. v_max and v_min give the second operand where either is NaN,
+ * v_max_nan gives NaN. */
 #if REAL_BITS == 32
 #define vec __m256
 #define LANES 8
@@ -36,5 +37,6 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_fma(a, b, c) AVX2(fmadd)(a, b, c)
 #define v_max(a, b) AVX2(max)(a, b)
 #define v_min(a, b) AVX2(min)(a, b)
+#define v_max_nan(a, b) AVX2(blendv)(v_max(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 #define v_sqrt(a) AVX2(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)

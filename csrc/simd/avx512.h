@@ -1,14 +1,17 @@
-/* Vector operations of AVX-512 (F, VL, BW, DQ). v_max and v_min give the second operand where either is NaN. */
+/* Vector operations of AVX-512 (F, VL, BW, DQ). v_max and v_min give the second operand where either is
+ * NaN, v_max_nan gives NaN. */
 #if REAL_BITS == 32
 #define vec __m512
 #define LANES 16
 #define AVX512(op) _mm512_##op##_ps
 #define AVX512_MASK(n) ((__mmask16)((1u << (n)) - 1))
+#define AVX512_NAN(a) _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q)
 #else
 #define vec __m512d
 #define LANES 8
 #define AVX512(op) _mm512_##op##_pd
 #define AVX512_MASK(n) ((__mmask8)((1u << (n)) - 1))
+#define AVX512_NAN(a) _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q)
 #endif
 
 /* a0 b0 a1 b1 …: the first halves of a and b, and the second */
@@ -30,5 +33,6 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_fma(a, b, c) AVX512(fmadd)(a, b, c)
 #define v_max(a, b) AVX512(max)(a, b)
 #define v_min(a, b) AVX512(min)(a, b)
+#define v_max_nan(a, b) AVX512(mask_mov)(v_max(a, b), AVX512_NAN(a), a)
 #define v_sqrt(a) AVX512(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)

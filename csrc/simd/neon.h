@@ -1,4 +1,4 @@
-/* Vector operations of AArch64 Advanced SIMD. v_max and v_min give NaN where either is NaN. */
+/* Vector operations of AArch64 Advanced SIMD. v_max, v_min and v_max_nan give NaN where either is NaN. */
 #if REAL_BITS == 32
 #define vec float32x4_t
 #define LANES 4
@@ -30,5 +30,6 @@ static inline void NAME(store_n)(real *p, vec v, int64_t n) {
 #define v_fma(a, b, c) NEON(vfma)(c, a, b)
 #define v_max(a, b) NEON(vmax)(a, b)
 #define v_min(a, b) NEON(vmin)(a, b)
+#define v_max_nan(a, b) NEON(vmax)(a, b)
 #define v_sqrt(a) NEON(vsqrt)(a)
 #define v_interleave(a, b, low, high) (*(low) = NEON(vzip1)(a, b), *(high) = NEON(vzip2)(a, b))

@@ -1,4 +1,5 @@
-/* Vector operations in portable GNU C, on vectors of VECTOR_BYTES (16 unless told); compilers lower them to what they have. */
+/* Vector operations in portable GNU C, on vectors of VECTOR_BYTES (16 unless told); compilers lower them to what they have.
+ * v_max and v_min give the second operand where either is NaN, v_max_nan gives NaN. */
 #ifndef VECTOR_BYTES
 #define VECTOR_BYTES 16
 #endif
@@ -18,6 +19,10 @@ static inline void NAME(store_n)(real *p, vec v, int64_t n) {
 }
 static inline vec NAME(max)(vec a, vec b) {
     for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+}
+static inline vec NAME(max_nan)(vec a, vec b) {
+    for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] || a[i] != a[i] ? a[i] : b[i];
     return a;
 }
 static inline vec NAME(min)(vec a, vec b) {
@@ -47,5 +52,6 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_max(a, b) NAME(max)(a, b)
 #define v_min(a, b) NAME(min)(a, b)
+#define v_max_nan(a, b) NAME(max_nan)(a, b)
 #define v_sqrt(a) NAME(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)

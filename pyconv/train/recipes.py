@@ -23,7 +23,7 @@ _COMMON: dict[str, Any] = {
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "digits": {"model": "digitsnet", "epochs": 20, "augment": ("shift=0.125", "rotate=10")},
-        "mnist": {"model": "mnistnet", "epochs": 6, "batch_size": 128, "augment": ("shift=0.08", "rotate=10")},
+        "mnist": {"model": "mnistnet", "epochs": 4, "batch_size": 128, "augment": ("shift=0.08",)},
         "cifar10": {"epochs": 20, "batch_size": 128, "augment": ("flip", "shift=0.125")},
         "catvnoncat": {
             "model": "catnet",

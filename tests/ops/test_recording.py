@@ -117,7 +117,7 @@ def test_recording_agrees_with_computing(name, dtype):
     taped = function(*map(Node.leaf, arrays))
     (value,) = evaluate([output], zip(leaves, arrays, strict=True))
     np.testing.assert_array_equal(value, taped.value)
-    np.testing.assert_allclose(value, function(*arrays), rtol=EXACT[dtype])
+    np.testing.assert_allclose(value, function(*arrays), rtol=EXACT[dtype], atol=EXACT[dtype])
     assert value.dtype == taped.dtype == dtype
 
     number = DIFFERENTIATED.get(name, len(leaves))
@@ -127,7 +127,7 @@ def test_recording_agrees_with_computing(name, dtype):
     values = iter(evaluate(nodes, zip(leaves, arrays, strict=True)))
     for g, want in zip(recorded, expected, strict=True):
         got = next(values) if isinstance(g, Node) else g
-        np.testing.assert_allclose(got, want, rtol=EXACT[dtype])
+        np.testing.assert_allclose(got, want, rtol=EXACT[dtype], atol=EXACT[dtype])
         assert (got.shape, got.dtype) == (want.shape, dtype)
 
 

@@ -1,6 +1,7 @@
 """Dense convolution and its two adjoints: what `gemm.py` is asked to do for each.
 
-The data gradient is a set of forward convolutions of dy (`geometry.backward_phases`), the weight gradient its own loop.
+The data gradient is a set of forward convolutions of dy (`geometry.backward_phases`), or for few channels a pointwise
+one whose results are added up; the weight gradient has its own loop.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import numpy as np
 
 from pyconv.kernels import threads
 from pyconv.kernels.numba import gemm
-from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad, phase_of
+from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad
 from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
 from pyconv.kernels.numba.runtime import parallel
 from pyconv.kernels.numba.tile import MR, VECTOR_BYTES
 from pyconv.kernels.spec import ConvSpec
 
+FEW = MR  # channels a group that fill no more than a tile
+COLUMN_BYTES = 8 << 20  # of the products that wait to be added up; one image at least
 PIECES = 16  # that the weight gradient's work is cut into, whatever the threads: the order of its sums must not vary
 
 
@@ -36,13 +39,33 @@ def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndar
     if spec.padding_mode != "zeros":
         fold(conv_backward_data, dx, dy, w, b, spec)
         return
+    if w.shape[1] <= FEW and w[0, 0].size > 1:
+        _add_columns(dx, dy, w, b, spec)
+        return
     outs, ins = w.shape[1], w.shape[0] // spec.groups
     weights, whole, given = source(w), target(dx), source(dy)
     strides = ins * weights.strides[0], weights.strides[1], weights.strides[0]
-    for phase, taps in backward_phases(spec, w.shape[2:]):
-        part, size = phase_of(whole, triple(dx.shape[2:], 1), phase, triple(spec.stride, 1))
-        counts = spec.groups, outs, ins
+    counts = spec.groups, outs, ins
+    for part, size, taps in backward_phases(whole, triple(dx.shape[2:], 1), spec, w.shape[2:]):
         _convolve(part, (len(dx), *size), given, triple(dy.shape[2:], 1), weights, strides, b, counts, taps)
+
+
+def _add_columns(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
+    """The data gradient for few channels, which would not fill tiles: dy times all taps at once, then col2im."""
+    taps = forward_taps(spec, w.shape[2:])
+    matrix = w.reshape(spec.groups, -1, w[0].size).swapaxes(1, 2)  # (G, C/G * T, K/G)
+    one = (1,) * len(spec.stride)
+    turned, pointwise = matrix.reshape(-1, matrix.shape[2], *one), ConvSpec(one, ((0, 0),) * len(one), one, spec.groups)
+    bias = np.empty(0, dx.dtype) if b is None else np.array(b)
+    step = max(1, COLUMN_BYTES // (len(turned) * max(1, dy[0, 0].nbytes)))
+    for first in range(0, len(dx), step):
+        images = slice(first, first + step)
+        columns = np.empty((len(dx[images]), len(turned), *dy.shape[2:]), dx.dtype)
+        conv(columns, dy[images], turned, None, pointwise)
+        part, given = target(dx[images]), source(columns)
+        sizes = triple(dx.shape[2:], 1), (len(columns), *triple(dy.shape[2:], 1))
+        arguments = *part, sizes[0], *given, sizes[1], taps.stride, taps.offsets, dx.shape[1], bias
+        parallel(gemm.add_columns, len(columns) * dx.shape[1], columns.size, *arguments)
 
 
 @kernel

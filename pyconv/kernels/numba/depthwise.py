@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad, phase_of
+from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad
 from pyconv.kernels.numba.layout import Flat, kernel, read_only, source, target, triple
 from pyconv.kernels.numba.runtime import jit, parallel
 from pyconv.kernels.numba.tile import get, put
@@ -44,8 +44,7 @@ def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndar
         fold(conv_backward_data, dx, dy, w, b, spec)
         return
     whole, given, dy_size = target(dx), source(dy), triple(dy.shape[2:], 1)
-    for phase, taps in backward_phases(spec, w.shape[2:]):
-        part, size = phase_of(whole, triple(dx.shape[2:], 1), phase, triple(spec.stride, 1))
+    for part, size, taps in backward_phases(whole, triple(dx.shape[2:], 1), spec, w.shape[2:]):
         weights = _weights(w, taps)
         _convolve(part, (*dx.shape[:2], *size), given, dy_size, weights, b, taps, w.shape[0] // dx.shape[1], 1)
 

@@ -318,3 +318,38 @@ def gather_weights(begin, end, dw, start, strides, places, parts, counts, rows):
                     for i in range(1, slices):
                         total += get(parts, at + k + i * groups * size)
                     put(dw, to + k * strides[0], total)
+
+
+@jit
+def add_columns(
+    begin, end, x, x_start, x_strides, x_size, columns, c_start, c_strides, y_size, stride, offsets, channels, bias
+):
+    """x = bias plus each column (n, c * T + t, position) where tap t reads (col2im). A unit is a plane (n, c) of x."""
+    taps = len(offsets)
+    for unit in range(begin, end):
+        n, c = unit // channels, unit % channels
+        plane = x_start + n * x_strides[0] + c * x_strides[1]
+        value = bias[c] if len(bias) else x.dtype.type(0)
+        for d in range(x_size[0]):
+            for h in range(x_size[1]):
+                to = plane + d * x_strides[2] + h * x_strides[3]
+                for w in range(x_size[2]):
+                    put(x, to + w * x_strides[4], value)
+        along, step = stride[2] * x_strides[4], c_strides[4]
+        for t in range(taps):
+            column = c_start + n * c_strides[0] + (c * taps + t) * c_strides[1]
+            low = min(y_size[3], max(0, -(offsets[t, 2] // stride[2])))
+            high = max(low, min(y_size[3], -((offsets[t, 2] - x_size[2]) // stride[2])))
+            for od in range(y_size[1]):
+                for oh in range(y_size[2]):
+                    d, h = od * stride[0] + offsets[t, 0], oh * stride[1] + offsets[t, 1]
+                    if not (0 <= d < x_size[0] and 0 <= h < x_size[1]):
+                        continue
+                    to = plane + d * x_strides[2] + h * x_strides[3] + offsets[t, 2] * x_strides[4]
+                    at = column + od * c_strides[2] + oh * c_strides[3]
+                    if along == 1 and step == 1:
+                        for w in range(low, high):
+                            put(x, to + w, get(x, to + w) + get(columns, at + w))
+                    else:
+                        for w in range(low, high):
+                            put(x, to + w * along, get(x, to + w * along) + get(columns, at + w * step))

@@ -32,27 +32,24 @@ def forward_taps(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Taps:
     return Taps(triple(spec.stride, 1), positions * triple(spec.dilation, 1) - begin, positions)
 
 
-def backward_phases(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Taps]]:
-    """The data gradient as convolutions of dy: one for the inputs at phase + stride * o, which share their taps.
+def backward_phases(
+    dx: Flat, size: tuple[int, ...], spec: ConvSpec, kernel_size: tuple[int, ...]
+) -> Iterator[tuple[Flat, tuple[int, ...], Taps]]:
+    """The data gradient as convolutions of dy: one for the elements of dx at phase + stride * o, which share taps.
 
-    Input position i meets output (i + begin - r * dilation) / stride through tap r, where that is whole.
+    Input position i meets output (i + begin - r * dilation) / stride through tap r, where that is whole. Each comes as
+    an array over dx's memory, its spatial size and its taps; phases beyond the end of a short axis are left out.
     """
     forward = forward_taps(spec, kernel_size)
     stride = np.array(forward.stride)
-    for phase in product(*(range(s) for s in forward.stride)):
+    apart = dx.strides[:2] + tuple(n * s for n, s in zip(forward.stride, dx.strides[2:], strict=True))
+    for phase in product(*(range(min(s, n)) for s, n in zip(forward.stride, size, strict=True))):
+        start = dx.start + sum(f * s for f, s in zip(phase, dx.strides[2:], strict=True))
+        left = tuple(len(range(f, n, s)) for f, n, s in zip(phase, size, forward.stride, strict=True))
         reach = phase - forward.offsets
         whole = (reach % stride == 0).all(axis=1)
-        yield phase, Taps((1, 1, 1), reach[whole] // stride, forward.positions[whole])
-
-
-def phase_of(
-    dx: Flat, size: tuple[int, ...], phase: tuple[int, ...], stride: tuple[int, ...]
-) -> tuple[Flat, tuple[int, ...]]:
-    """The elements of dx at phase + stride * o, as an array of its own, and its spatial size."""
-    start = dx.start + sum(f * s for f, s in zip(phase, dx.strides[2:], strict=True))
-    apart = tuple(n * s for n, s in zip(stride, dx.strides[2:], strict=True))
-    left = tuple(len(range(f, n, s)) for f, n, s in zip(phase, size, stride, strict=True))
-    return Flat(dx.memory, start, dx.strides[:2] + apart), left
+        taps = Taps((1, 1, 1), reach[whole] // stride, forward.positions[whole])
+        yield Flat(dx.memory, start, apart), left, taps
 
 
 def pad(x: np.ndarray, spec: ConvSpec) -> tuple[np.ndarray, ConvSpec]:

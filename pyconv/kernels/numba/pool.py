@@ -1,22 +1,20 @@
-"""Maximum and average pooling and their gradients, from the tables of windows that `kernels/spec.py` makes.
+"""Maximum and average pooling and the gradient of the average, from the tables of windows that `kernels/spec.py` makes.
 
-Loops run over *lanes*, what the memory order makes contiguous: the channels of a pixel (channels-last, where the pixels of
-a row follow each other) or else the windows of a row that stand at one stride. Sums and maxima first make one row of all
-rows of a window, then reduce that; the place of a maximum is found for all lanes at once, tap after tap.
+All rows of a window are made one row first, then what the window shows of that row is made one. Loops run over what the
+memory order makes contiguous: the channels of a pixel (channels-last), else the windows of a row or of several.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pyconv.kernels import threads
-from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
+from pyconv.kernels.numba.layout import Flat, kernel, source, target
 from pyconv.kernels.numba.runtime import jit, parallel
-from pyconv.kernels.numba.tile import get, larger, place_of_larger, put
+from pyconv.kernels.numba.tile import get, larger, put
+from pyconv.kernels.numba.windows import full_size, regular, tables
 from pyconv.kernels.spec import Window
 
 BLOCK = 4096  # elements of rows that are reduced together: with the results they stay in L1
-_POINT = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)
 
 
 @kernel
@@ -34,93 +32,25 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 @kernel
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
-    out, gradient, size = target(dx), source(dy), _size(dx)
+    out, gradient, size = target(dx), source(dy), full_size(dx)
     lanes = min(_lanes(out, dx), _lanes(gradient, dy))
     units = dx.size // (size[4] * lanes)
-    tables = _tables(windows, dx.dtype)
-    parallel(_spread, units, 2 * dx.size, *out, size, *gradient, dy.shape[-1], lanes, *tables)
-
-
-@kernel
-def max_pool_indices(i: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """i (N, C, *O) = where in its plane each maximum lies, the first of equals and the last NaN; -1 if there is none."""
-    _, _, height, width = _size(x)[1:]
-    _run_locate(i, _size(i), x, windows, (height * width, width, 1), None)
-
-
-@kernel
-def max_pool_backward(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """dx (N, C, *I) = each dy (N, C, *O) added to the place of its window's maximum in x (N, C, *I)."""
-    _run_locate(dx, _size(dy), x, windows, target(dx).strides[2:], source(dy))
+    parallel(_spread, units, 2 * dx.size, *out, size, *gradient, dy.shape[-1], lanes, *tables(windows, dx.dtype))
 
 
 def _run_reduce(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...], mean: bool | None) -> None:
     """A unit is a plane, or a row of all channels of an image."""
-    size, given = _size(y), source(x)
+    size, given = full_size(y), source(x)
     lanes = _lanes(given, x)
     function = _reduce_planes if lanes == 1 else _reduce_pixels
     units = size[0] * (size[1] if lanes == 1 else size[2] * size[3])
-    parallel(function, units, x.size, *target(y), size, *given, x.shape[-1], *_tables(windows, y.dtype), mean)
-
-
-def _run_locate(
-    out: np.ndarray,
-    size: tuple[int, ...],
-    x: np.ndarray,
-    windows: tuple[Window, ...],
-    scale: tuple[int, ...],
-    dy: Flat | None,
-) -> None:
-    """A unit is a plane, or a chunk of an image's channels: windows of one unit alone overlap."""
-    given, chunk = source(x), 1
-    if given.channels_last:
-        pieces = -(-2 * threads.get_num_threads() // len(x))
-        chunk = -(-x.shape[1] // (16 * pieces)) * 16
-    units = len(x) * -(-x.shape[1] // chunk)
-    starts, counts, _, steps = _tables(windows, x.dtype)
-    memory, start, strides = (np.empty(0, x.dtype), 0, (0,) * 5) if dy is None else dy
-    arguments = *target(out), _size(out), *given, size, given.channels_last, chunk, starts, counts, steps
-    parallel(_locate, units, 2 * x.size, *arguments, x.shape[-1], scale, dy is None, memory, start, strides)
-
-
-def _size(a: np.ndarray) -> tuple[int, ...]:
-    return *a.shape[:2], *triple(a.shape[2:], 1)
+    parallel(function, units, x.size, *target(y), size, *given, x.shape[-1], *tables(windows, y.dtype), mean)
 
 
 def _lanes(flat: Flat, a: np.ndarray) -> int:
     """How many elements of a row belong together: all channels of a pixel, or 1 where rows hold a single channel."""
     follow = flat.strides[1] == 1 and (a.shape[-1] == 1 or flat.strides[4] == a.shape[1])
     return a.shape[1] if follow else 1
-
-
-def _tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple]:
-    """Starts, counts, divisors (as `dtype`) and steps, each for three axes."""
-    starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
-    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps
-
-
-@jit
-def _regular(start, count, step, size):
-    """Where windows along an axis stand at one stride: where window 0 starts (maybe left of the axis), the most elements
-    of a window, how many windows hold them all, the first of these, and the stride; stride 0 where they do not."""
-    most = count.max()
-    first = count.argmax()
-    full = 0
-    while first + full < len(count) and count[first + full] == most:
-        full += 1
-    stride = start[first + 1] - start[first] if full > 1 else step
-    begin = start[first] - first * stride
-    for o in range(len(start)):  # each must be what padding leaves of a whole window
-        elements = 0
-        for k in range(most):
-            i = begin + o * stride + k * step
-            if 0 <= i < size:
-                if elements == 0 and start[o] != i:
-                    return 0, most, 0, 0, 0
-                elements += 1
-        if elements != count[o]:
-            return 0, most, 0, 0, 0
-    return begin, most, full, first, stride
 
 
 @jit
@@ -137,11 +67,11 @@ def _reduce_planes(
 ):
     """A unit is a plane, worked through in blocks of rows.
 
-    The rows of a block follow each other in a buffer, stride * pitch apart, so that one long loop serves all their windows:
-    it gives `pitch` results a row, of which those past y's width mix two rows and are thrown away.
+    The rows of a block follow each other in a buffer, stride * pitch apart, so that one long loop serves all their
+    windows: it gives `pitch` results a row, of which those past y's width mix two rows and are thrown away.
     """
     empty = y.dtype.type(-np.inf if mean is None else 0)
-    origin, most, _, _, stride = _regular(starts[2], counts[2], steps[2], width)
+    origin, most, _, _, stride = regular(starts[2], counts[2], steps[2], width)
     lead = max(0, -origin)  # empty elements left of a row
     reach = max(lead + width, lead + origin + (y_size[4] - 1) * stride + (most - 1) * steps[2] + 1)
     pitch = y_size[4] if stride == 0 else max(y_size[4], (reach + stride - 1) // stride)
@@ -160,7 +90,8 @@ def _reduce_planes(
                     for j in range(counts[0][d]):
                         for k in range(counts[1][first + h]):
                             p, q = starts[0][d] + j * steps[0], starts[1][first + h] + k * steps[1]
-                            at[taps] = x_start + n * x_strides[0] + c * x_strides[1] + p * x_strides[2] + q * x_strides[3]
+                            at[taps] = x_start + n * x_strides[0] + c * x_strides[1]
+                            at[taps] += p * x_strides[2] + q * x_strides[3]
                             taps += 1
                     _reduce_rows(rows, h * gap + lead, x, at[:taps], x_strides[4], width, empty, mean)
                 if stride:
@@ -301,15 +232,16 @@ def _holds(start, count, step, i):
 def _spread(
     begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps
 ):
-    """A unit is a row of dx, of an image (lanes > 1) or of a plane: the sum of the rows of dy over it, then spread along it."""
+    """A unit is a row of dx, of an image (lanes > 1) or a plane: the sum of dy's rows over it, then spread along it."""
     first_d, stop_d = _cover(starts[0], counts[0], steps[0], size[2])
     first_h, stop_h = _cover(starts[1], counts[1], steps[1], size[3])
     room = max(1, (stop_d - first_d).max() * (stop_h - first_h).max())
     at, area = np.empty(room, np.int64), np.empty(room, dx.dtype)  # of the rows of dy over a row of dx
-    origin, most, _, _, stride = _regular(starts[2], counts[2], steps[2], size[4])
+    origin, most, _, _, stride = regular(starts[2], counts[2], steps[2], size[4])
     lead = max(0, -origin) if lanes == 1 else 0  # what padding takes lies around the row
     sums = np.empty(width * lanes, dx.dtype)
-    row = np.empty(max(lead + size[4], lead + origin + (width - 1) * stride + (most - 1) * steps[2] + 1) * lanes, dx.dtype)
+    reach = max(lead + size[4], lead + origin + (width - 1) * stride + (most - 1) * steps[2] + 1)
+    row = np.empty(reach * lanes, dx.dtype)
     along = 1 if lanes > 1 else dy_strides[4]
     last = -1  # where in dy the row in `row` comes from, if from a single one
     h = begin % size[3]
@@ -388,113 +320,3 @@ def _spread_windows(row, a, step, most, stride, sums, count):
         else:
             for i in range(count):
                 put(row, b + i * stride, get(row, b + i * stride) + get(sums, i))
-
-
-@jit
-def _locate(
-    begin, end, out, out_start, out_strides, out_size, x, x_start, x_strides, size, rows, chunk, starts, counts, steps, width, scale,
-    indices, dy, dy_start, dy_strides,
-):  # fmt: skip
-    """out = the places of the maxima as d * scale[0] + h * scale[1] + w * scale[2] (`indices`), or dy added there.
-
-    size: of what pooling gives. Lanes are the channels of a chunk (`rows`), or the regular windows of a row.
-    """
-    chunks = (size[1] + chunk - 1) // chunk
-    room = counts[0].max() * counts[1].max() * counts[2].max()
-    at, to = np.empty(room, np.int64), np.empty(room, np.int64)  # of each tap of the first lane: in x, and its place
-    best, winner = np.empty(max(chunk, size[4]), x.dtype), np.empty(2 * max(chunk, size[4]), x.dtype)
-    _, _, full, first, stride = _regular(starts[2], counts[2], steps[2], width)
-    for unit in range(begin, end):
-        n, c = unit // chunks, unit % chunks * chunk
-        image = out_start + n * out_strides[0] + c * out_strides[1]
-        channels = min(chunk, size[1] - c)
-        if not indices:
-            _clear(out, image, out_strides, channels, out_size)
-        for d in range(size[2]):
-            for h in range(size[3]):
-                w = 0
-                while w < size[4]:
-                    together = full if w == first and stride and not rows else 1
-                    lanes = channels if rows else together
-                    taps = 0
-                    for i in range(counts[0][d]):
-                        for j in range(counts[1][h]):
-                            for k in range(counts[2][w]):
-                                p, q, r = starts[0][d] + i * steps[0], starts[1][h] + j * steps[1], starts[2][w] + k * steps[2]
-                                at[taps] = x_start + n * x_strides[0] + c * x_strides[1]
-                                at[taps] += p * x_strides[2] + q * x_strides[3] + r * x_strides[4]
-                                to[taps] = p * scale[0] + q * scale[1] + r * scale[2]
-                                taps += 1
-                    found = _find(best, winner, x, at[:taps], x_strides[1] if rows else stride * x_strides[4], lanes)
-                    if indices:
-                        here = image + d * out_strides[2] + h * out_strides[3] + w * out_strides[4]
-                        along = out_strides[1] if rows else out_strides[4]
-                        shift = 0 if rows else stride
-                        for lane in range(lanes):
-                            put(out, here + lane * along, to[int(winner[found + lane])] + lane * shift if taps else -1)
-                    elif taps:
-                        here = dy_start + n * dy_strides[0] + c * dy_strides[1]
-                        here += d * dy_strides[2] + h * dy_strides[3] + w * dy_strides[4]
-                        along = dy_strides[1] if rows else dy_strides[4]
-                        shift = out_strides[1] if rows else stride * out_strides[4]
-                        for lane in range(lanes):
-                            place = image + to[int(winner[found + lane])] + lane * shift
-                            put(out, place, get(out, place) + get(dy, here + lane * along))
-                    w += together
-
-
-@jit
-def _find(best, winner, x, at, along, lanes):
-    """The tap of each lane's maximum, where tap t of a lane is x[at[t] + lane * along]; returns where in `winner` they begin.
-
-    It goes back and forth between the halves of `winner`: what is written where it was read LLVM makes conditional.
-    """
-    half = len(winner) // 2
-    if lanes == 1:
-        top, where = best.dtype.type(-np.inf), best.dtype.type(0)
-        for t in range(len(at)):
-            value = get(x, at[t])
-            where = place_of_larger(top, value, where, best.dtype.type(t))
-            top = larger(top, value)
-        winner[0] = where
-        return 0
-    for lane in range(lanes):
-        put(best, lane, best.dtype.type(-np.inf))
-        put(winner, lane, best.dtype.type(0))
-    old = 0
-    for t in range(len(at)):
-        a, new = at[t], half - old
-        if along == 1:
-            for lane in range(lanes):
-                _keep(best, winner, lane, old, new, get(x, a + lane), best.dtype.type(t))
-        elif along == 2:
-            for lane in range(lanes):
-                _keep(best, winner, lane, old, new, get(x, a + 2 * lane), best.dtype.type(t))
-        else:
-            for lane in range(lanes):
-                _keep(best, winner, lane, old, new, get(x, a + lane * along), best.dtype.type(t))
-        old = new
-    return old
-
-
-@jit
-def _keep(best, winner, lane, old, new, value, tap):
-    top = get(best, lane)
-    put(winner, new + lane, place_of_larger(top, value, get(winner, old + lane), tap))
-    put(best, lane, larger(top, value))
-
-
-@jit
-def _clear(y, start, strides, channels, size):
-    """Zero some channels of an image."""
-    for d in range(size[2]):
-        for h in range(size[3]):
-            at = start + d * strides[2] + h * strides[3]
-            if strides[1] == 1:
-                for w in range(size[4]):
-                    for c in range(channels):
-                        put(y, at + w * strides[4] + c, y.dtype.type(0))
-            else:
-                for c in range(channels):
-                    for w in range(size[4]):
-                        put(y, at + c * strides[1] + w * strides[4], y.dtype.type(0))

@@ -1,0 +1,213 @@
+/* Statistics of each channel, and the affine functions of normalization that use them.
+ *
+ * A channel's elements are cut into pieces and the pieces into slabs, both of sizes that do not depend on the number of
+ * threads. A task takes one slab of some channels and merges its pieces in double precision; the slabs are merged in
+ * order at the end. So each result has one order of summation.
+ */
+#include "geometry.h"
+#include "threads.h"
+
+enum {
+    PIECE_ROW = 2048,   /* elements of one channel that a row kernel sums at once */
+    PIECE_COLUMNS = 64, /* rows that a column kernel sums at once */
+    CHANNELS = 128,     /* at most a task */
+    SLAB = 1 << 15,     /* elements a task, about */
+    SLABS = 64          /* at most */
+};
+
+typedef struct {
+    const pyconv_channels *p;
+    const kernel_table *table;
+    int statistic;
+    int64_t size, length, pieces_a_run, pieces; /* pieces of at most `length` elements (or rows) that a channel is cut into */
+    int64_t slabs, pieces_a_slab, block, blocks; /* block: channels a task */
+    const char *x, *dy, *mean;
+    double *first, *second; /* [slab][channel] */
+} statistic_job;
+
+static void cut_pieces(statistic_job *job) {
+    const pyconv_channels *p = job->p;
+    job->size = p->real_bits / 8;
+    job->length = p->columns ? PIECE_COLUMNS : PIECE_ROW;
+    job->pieces_a_run = ceil_div(p->m, job->length);
+    job->pieces = p->n * job->pieces_a_run;
+    job->block = p->columns ? CHANNELS : max_of(1, min_of(CHANNELS, SLAB / max_of(1, p->n * p->m)));
+    job->blocks = ceil_div(p->c, job->block);
+    job->slabs = max_of(1, min_of(min_of(SLABS, job->pieces), p->n * p->m * min_of(p->c, job->block) / SLAB));
+    job->pieces_a_slab = ceil_div(job->pieces, job->slabs);
+}
+
+size_t pyconv_channels_workspace(const pyconv_channels *p) {
+    statistic_job job = {.p = p};
+    cut_pieces(&job);
+    return (size_t)(2 * job.slabs * p->c) * sizeof(double);
+}
+
+/* How many elements of a channel pieces [from, to) hold. */
+static int64_t elements_of(const statistic_job *job, int64_t from, int64_t to) {
+    const int64_t runs = max_of(1, job->pieces_a_run);
+    return (to / runs - from / runs) * job->p->m + (to % runs - from % runs) * job->length;
+}
+
+/* Merges a part's statistic into one over `seen` elements (Chan, Golub and LeVeque, 1979, for the moments). */
+static void merge(int statistic, double *first, double *second, int64_t seen, const double *part_first,
+                  const double *part_second, int64_t count, int64_t channels) {
+    const double share = (double)count / (double)(seen + count), weight = share * (double)seen;
+    for (int64_t c = 0; c < channels; c++) {
+        if (statistic == MOMENTS) {
+            const double step = part_first[c] - first[c];
+            first[c] = seen ? first[c] + step * share : part_first[c];
+            second[c] += seen ? part_second[c] + step * step * weight : part_second[c];
+        } else {
+            first[c] += part_first[c];
+            if (statistic == PRODUCTS) second[c] += part_second[c];
+        }
+    }
+}
+
+/* The statistic of pieces [begin, end) of `channels` channels from c on (one, unless the kernel goes down columns). */
+static void add_pieces(const statistic_job *job, int64_t begin, int64_t end, int64_t c, int64_t channels, double *first,
+                       double *second) {
+    const pyconv_channels *p = job->p;
+    const int64_t *x_step = p->x_strides, *dy_step = p->dy_strides;
+    for (int64_t k = 0; k < channels; k++) first[k] = second[k] = 0;
+    for (int64_t piece = begin, seen = 0; piece < end; piece++) {
+        const int64_t n = piece / job->pieces_a_run, m = piece % job->pieces_a_run * job->length;
+        const int64_t count = min_of(job->length, p->m - m);
+        double part_first[CHANNELS], part_second[CHANNELS];
+        reduce_args args = {.x = job->x + (n * x_step[0] + c * x_step[1] + m * x_step[2]) * job->size,
+                            .rows = p->columns ? count : 1,
+                            .columns = p->columns ? channels : count,
+                            .x_step = x_step[2],
+                            .dy_step = dy_step[2],
+                            .first = part_first,
+                            .second = part_second};
+        if (job->statistic == PRODUCTS) {
+            args.dy = job->dy + (n * dy_step[0] + c * dy_step[1] + m * dy_step[2]) * job->size;
+            args.mean = job->mean + c * job->size;
+        }
+        if (p->columns) job->table->reduce_columns(job->statistic, &args);
+        else job->table->reduce_row(job->statistic, &args);
+        merge(job->statistic, first, second, seen, part_first, part_second, count, channels);
+        seen += count;
+    }
+}
+
+static void slab_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const statistic_job *job = context;
+    const pyconv_channels *p = job->p;
+    const int64_t slab = i % job->slabs, block = i / job->slabs * job->block, last = min_of(p->c, block + job->block);
+    const int64_t begin = min_of(job->pieces, slab * job->pieces_a_slab), end = min_of(job->pieces, begin + job->pieces_a_slab);
+    const int64_t step = p->columns ? job->block : 1;
+    for (int64_t c = block; c < last; c += step)
+        add_pieces(job, begin, end, c, min_of(step, last - c), job->first + slab * p->c + c, job->second + slab * p->c + c);
+}
+
+/* first and second (unless NULL) get a value a channel. */
+static void run_statistic(statistic_job *job, double *first, double *second, double *workspace, int threads) {
+    const pyconv_channels *p = job->p;
+    cut_pieces(job);
+    job->table = pyconv_table((int)p->real_bits);
+    job->first = workspace;
+    job->second = workspace + job->slabs * p->c;
+    threads = pyconv_threads_for(p->n * p->c * p->m * job->size * (job->dy ? 2 : 1), threads);
+    pyconv_parallel_for(job->slabs * job->blocks, threads, slab_task, job);
+    int64_t seen = elements_of(job, 0, min_of(job->pieces, job->pieces_a_slab));
+    for (int64_t slab = 1; slab < job->slabs; slab++) {
+        const int64_t begin = min_of(job->pieces, slab * job->pieces_a_slab), end = min_of(job->pieces, begin + job->pieces_a_slab);
+        const int64_t count = elements_of(job, begin, end);
+        if (count)
+            merge(job->statistic, job->first, job->second, seen, job->first + slab * p->c, job->second + slab * p->c, count, p->c);
+        seen += count;
+    }
+    for (int64_t c = 0; c < p->c; c++) {
+        first[c] = job->first[c];
+        if (second) second[c] = job->second[c];
+    }
+}
+
+void pyconv_sum(const pyconv_channels *p, const void *x, double *out, void *workspace, int threads) {
+    statistic_job job = {.p = p, .statistic = SUMS, .x = x};
+    run_statistic(&job, out, 0, workspace, threads);
+}
+
+void pyconv_moments(const pyconv_channels *p, const void *x, double *mean, double *variance, void *workspace, int threads) {
+    statistic_job job = {.p = p, .statistic = MOMENTS, .x = x};
+    run_statistic(&job, mean, variance, workspace, threads);
+    for (int64_t c = 0; c < p->c; c++) variance[c] = variance[c] < 0 ? 0 : variance[c] / (double)(p->n * p->m);
+}
+
+void pyconv_products(const pyconv_channels *p, const void *dy, const void *x, const void *mean, double *sums, double *products,
+                     void *workspace, int threads) {
+    statistic_job job = {.p = p, .statistic = PRODUCTS, .x = x, .dy = dy, .mean = mean};
+    run_statistic(&job, sums, products, workspace, threads);
+}
+
+typedef struct {
+    const pyconv_channels *p;
+    const kernel_table *table;
+    int backward;
+    int64_t size, length, runs; /* runs of `length` elements that a channel of an image is cut into, or rows of all channels */
+    int64_t units, units_a_task;
+    const char *x, *dy, *mean, *slope, *scale, *shift;
+    char *y;
+} normalize_job;
+
+static void normalize_unit(const normalize_job *job, int64_t unit) {
+    const pyconv_channels *p = job->p;
+    const int64_t size = job->size, m = unit % job->runs * job->length, count = min_of(job->length, p->m - m);
+    const int64_t plane = unit / job->runs, c = p->columns ? 0 : plane % p->c, n = p->columns ? 0 : plane / p->c;
+    const int64_t *x_step = p->x_strides, *dy_step = p->dy_strides, *y_step = p->y_strides;
+    normalize_args args = {.y = job->y + (n * y_step[0] + c * y_step[1] + m * y_step[2]) * size,
+                           .x = job->x + (n * x_step[0] + c * x_step[1] + m * x_step[2]) * size,
+                           .mean = job->mean + c * size,
+                           .scale = job->scale + c * size,
+                           .shift = job->shift + c * size,
+                           .rows = p->columns ? count : 1,
+                           .columns = p->columns ? p->c : count,
+                           .y_step = y_step[2],
+                           .x_step = x_step[2],
+                           .dy_step = dy_step[2],
+                           .repeats = !p->columns};
+    if (!job->backward) {
+        job->table->normalize(&args);
+        return;
+    }
+    args.dy = job->dy + (n * dy_step[0] + c * dy_step[1] + m * dy_step[2]) * size;
+    args.slope = job->slope + c * size;
+    job->table->normalize_backward(&args);
+}
+
+static void normalize_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const normalize_job *job = context;
+    const int64_t end = min_of(job->units, (i + 1) * job->units_a_task);
+    for (int64_t unit = i * job->units_a_task; unit < end; unit++) normalize_unit(job, unit);
+}
+
+static void run_normalize(normalize_job *job, int threads) {
+    const pyconv_channels *p = job->p;
+    if (p->n * p->c * p->m == 0) return;
+    job->table = pyconv_table((int)p->real_bits);
+    job->size = p->real_bits / 8;
+    job->length = min_of(p->m, p->columns ? max_of(1, SLAB / p->c) : SLAB);
+    job->runs = ceil_div(p->m, job->length);
+    job->units = job->runs * (p->columns ? 1 : p->n * p->c);
+    job->units_a_task = p->columns ? 1 : SLAB / job->length;
+    threads = pyconv_threads_for(p->n * p->c * p->m * job->size * (job->backward ? 3 : 2), threads);
+    pyconv_parallel_for(ceil_div(job->units, job->units_a_task), threads, normalize_task, job);
+}
+
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *mean, const void *scale, const void *shift, void *y,
+                      int threads) {
+    normalize_job job = {.p = p, .x = x, .mean = mean, .scale = scale, .shift = shift, .y = y};
+    run_normalize(&job, threads);
+}
+
+void pyconv_normalize_backward(const pyconv_channels *p, const void *dy, const void *x, const void *mean, const void *slope,
+                               const void *scale, const void *shift, void *y, int threads) {
+    normalize_job job = {.p = p, .backward = 1, .x = x, .dy = dy, .mean = mean, .slope = slope, .scale = scale,
+                         .shift = shift, .y = y};
+    run_normalize(&job, threads);
+}

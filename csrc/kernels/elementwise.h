@@ -1,0 +1,154 @@
+/* Functions of one and of two arrays, over rows of contiguous elements. The operations are numbered in pyconv.h. */
+
+INLINE vec NAME(clip)(vec x, vec low, vec high) { return v_min(high, v_max(low, x)); }
+INLINE vec NAME(hard_gate)(vec x) { return NAME(clip)(x + CONSTANT(3), ZERO, CONSTANT(6)) / CONSTANT(6); }
+INLINE vec NAME(gelu_tanh_gate)(vec x) { /* (1 + tanh u) / 2 is σ(2u) */
+    return NAME(sigmoid)(CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(0.044715) * x * x, x, x));
+}
+/* m = ((1 + e^x)² - 1) / 2, from which tanh(log(1 + e^x)) is m / (m + 1); that is 1 long before x = 40 */
+INLINE vec NAME(mish_ratio)(vec x) {
+    vec e = NAME(exp)(v_min(CONSTANT(40), x));
+    return e * v_fma(CONSTANT(0.5), e, ONE);
+}
+INLINE vec NAME(mish_gate)(vec x) {
+    vec m = NAME(mish_ratio)(x);
+    return m / (m + ONE);
+}
+INLINE vec NAME(scaled_softplus)(vec x, vec beta, vec threshold) {
+    vec scaled = x * beta;
+    return NAME(select)(scaled > threshold, x, NAME(softplus)(scaled) / beta);
+}
+
+#define UNARY(op, value)                   \
+    case PYCONV_##op:                      \
+        FOR_VECTORS(n, {                   \
+            vec x = LOAD(from);            \
+            STORE(to, value);              \
+        });                                \
+        break;
+
+/* to = f(from) */
+static void NAME(unary)(int op, void *to_, const void *from_, int64_t n, const double *parameters) {
+    real *to = to_;
+    const real *from = from_;
+    const vec a = CONSTANT(parameters[0]), b = CONSTANT(parameters[1]);
+    switch (op) {
+        UNARY(NEG, -x)
+        UNARY(ABS, NAME(absolute)(x))
+        UNARY(SQRT, v_sqrt(x))
+        UNARY(EXP, NAME(exp)(x))
+        UNARY(LOG, NAME(log)(x))
+        UNARY(RELU, v_max(ZERO, x))
+        UNARY(LEAKY_RELU, NAME(select)(x > ZERO, x, x * a))
+        UNARY(CLIP, NAME(clip)(x, a, b))
+        UNARY(HARDTANH, NAME(clip)(x, a, b))
+        UNARY(ELU, NAME(select)(x > ZERO, x, a * NAME(expm1_negative)(v_min(ZERO, x))))
+        UNARY(SIGMOID, NAME(sigmoid)(x))
+        UNARY(TANH, NAME(tanh)(x))
+        UNARY(SOFTPLUS, NAME(scaled_softplus)(x, a, b))
+        UNARY(GELU, x * NAME(normal_distribution)(x))
+        UNARY(GELU_TANH, x * NAME(gelu_tanh_gate)(x))
+        UNARY(SILU, x * NAME(sigmoid)(x))
+        UNARY(MISH, x * NAME(mish_gate)(x))
+        UNARY(HARDSIGMOID, NAME(hard_gate)(x))
+        UNARY(HARDSWISH, x * NAME(hard_gate)(x))
+        default: break;
+    }
+}
+
+INLINE vec NAME(gelu_slope)(vec x) {
+    return NAME(normal_distribution)(x) + x * NAME(gaussian)(x) * CONSTANT(0.39894228040143267794);
+}
+INLINE vec NAME(gelu_tanh_slope)(vec x) {
+    vec s = NAME(gelu_tanh_gate)(x);
+    vec du = CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(3 * 0.044715) * x, x, ONE);
+    return s + x * s * (ONE - s) * du;
+}
+INLINE vec NAME(silu_slope)(vec x) {
+    vec s = NAME(sigmoid)(x);
+    return s * v_fma(x, ONE - s, ONE);
+}
+INLINE vec NAME(mish_slope)(vec x) {
+    vec m = NAME(mish_ratio)(x), below = ONE / (m + ONE);
+    return m * below + x * (v_fma(CONSTANT(2), m, ONE) * below * below) * NAME(sigmoid)(x);
+}
+INLINE vec NAME(hardswish_slope)(vec x) {
+    vec inner = NAME(select)(x < CONSTANT(3), x / CONSTANT(3) + CONSTANT(0.5), ONE);
+    return NAME(select)(x <= CONSTANT(-3), ZERO, inner);
+}
+INLINE vec NAME(softplus_slope)(vec x, vec beta, vec threshold) {
+    vec scaled = x * beta;
+    return NAME(select)(scaled > threshold, ONE, NAME(sigmoid)(scaled));
+}
+
+#define UNARY_BACKWARD(op, value)                               \
+    case PYCONV_##op:                                           \
+        FOR_VECTORS(n, {                                        \
+            vec dy = LOAD(dys), x = LOAD(xs), y = LOAD(ys);     \
+            (void)x, (void)y;                                   \
+            STORE(to, value);                                   \
+        });                                                     \
+        break;
+
+/* to = dy · f'(x), where y = f(x). Where f is flat some rows cut dy off even if it is infinite, as PyTorch does. */
+static void NAME(unary_backward)(int op, void *to_, const void *dy_, const void *x_, const void *y_, int64_t n,
+                                 const double *parameters) {
+    real *to = to_;
+    const real *dys = dy_, *xs = x_, *ys = y_;
+    const vec a = CONSTANT(parameters[0]), b = CONSTANT(parameters[1]);
+    switch (op) {
+        UNARY_BACKWARD(NEG, -dy)
+        UNARY_BACKWARD(ABS, dy * NAME(select)(x > ZERO, ONE, NAME(select)(x < ZERO, -ONE, x)))
+        UNARY_BACKWARD(SQRT, dy * (CONSTANT(0.5) / y))
+        UNARY_BACKWARD(EXP, dy * y)
+        UNARY_BACKWARD(LOG, dy * (ONE / x))
+        UNARY_BACKWARD(RELU, NAME(select)(y <= ZERO, ZERO, dy))
+        UNARY_BACKWARD(LEAKY_RELU, dy * NAME(select)(x > ZERO, ONE, a))
+        UNARY_BACKWARD(CLIP, NAME(select)((x >= a) & (x <= b), dy, ZERO))
+        UNARY_BACKWARD(HARDTANH, NAME(select)((x <= a) | (x >= b), ZERO, dy))
+        UNARY_BACKWARD(ELU, dy * NAME(select)(x > ZERO, ONE, y + a))
+        UNARY_BACKWARD(SIGMOID, dy * (y * (ONE - y)))
+        UNARY_BACKWARD(TANH, dy * (ONE - y * y))
+        UNARY_BACKWARD(SOFTPLUS, dy * NAME(softplus_slope)(x, a, b))
+        UNARY_BACKWARD(GELU, dy * NAME(gelu_slope)(x))
+        UNARY_BACKWARD(GELU_TANH, dy * NAME(gelu_tanh_slope)(x))
+        UNARY_BACKWARD(SILU, dy * NAME(silu_slope)(x))
+        UNARY_BACKWARD(MISH, dy * NAME(mish_slope)(x))
+        UNARY_BACKWARD(HARDSIGMOID, dy * NAME(select)((x > CONSTANT(-3)) & (x < CONSTANT(3)), CONSTANT(1.0 / 6), ZERO))
+        UNARY_BACKWARD(HARDSWISH, dy * NAME(hardswish_slope)(x))
+        default: break;
+    }
+}
+
+#define BINARY_ROW(a_value, b_value, value) \
+    FOR_VECTORS(n, {                        \
+        vec a = a_value, b = b_value;       \
+        STORE(to, value);                   \
+    })
+#define BINARY(op, value)                                                                \
+    case PYCONV_##op:                                                                    \
+        if (!args->a_repeats && !args->b_repeats) BINARY_ROW(LOAD(as), LOAD(bs), value); \
+        else if (!args->a_repeats) BINARY_ROW(LOAD(as), v_set1(*bs), value);             \
+        else if (!args->b_repeats) BINARY_ROW(v_set1(*as), LOAD(bs), value);             \
+        else BINARY_ROW(v_set1(*as), v_set1(*bs), value);                                \
+        break;
+
+static void NAME(binary)(int op, const binary_args *args) {
+    const int64_t n = args->columns;
+    real *to = args->y;
+    const real *as = args->a, *bs = args->b;
+    for (int64_t row = 0; row < args->rows; row++, to += args->y_step, as += args->a_step, bs += args->b_step)
+        switch (op) {
+            BINARY(ADD, a + b)
+            BINARY(SUB, a - b)
+            BINARY(MUL, a * b)
+            BINARY(DIV, a / b)
+            BINARY(MAXIMUM, v_max_nan(a, b))
+            BINARY(MINIMUM, -v_max_nan(-a, -b))
+            default: break;
+        }
+}
+#undef UNARY
+#undef UNARY_BACKWARD
+#undef BINARY
+#undef BINARY_ROW

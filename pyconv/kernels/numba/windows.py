@@ -1,0 +1,47 @@
+"""The tables of a pooling's windows as kernels take them, always for three axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconv.kernels.numba.layout import triple
+from pyconv.kernels.numba.runtime import jit
+from pyconv.kernels.spec import Window
+
+_POINT = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)
+
+
+def full_size(a: np.ndarray) -> tuple[int, ...]:
+    """N, C and three spatial sizes."""
+    return *a.shape[:2], *triple(a.shape[2:], 1)
+
+
+def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple]:
+    """Starts, counts, divisors (as `dtype`) and steps, each for three axes."""
+    starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
+    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps
+
+
+@jit
+def regular(start, count, step, size):
+    """Where windows along an axis stand at one stride: where window 0 starts (maybe left of the axis), the most
+    elements of a window, how many windows hold them all, the first of these, and the stride, 0 where they do not.
+    """
+    most = count.max()
+    first = count.argmax()
+    full = 0
+    while first + full < len(count) and count[first + full] == most:
+        full += 1
+    stride = start[first + 1] - start[first] if full > 1 else step
+    begin = start[first] - first * stride
+    for o in range(len(start)):  # each must be what padding leaves of a whole window
+        elements = 0
+        for k in range(most):
+            i = begin + o * stride + k * step
+            if 0 <= i < size:
+                if elements == 0 and start[o] != i:
+                    return 0, most, 0, 0, 0
+                elements += 1
+        if elements != count[o]:
+            return 0, most, 0, 0, 0
+    return begin, most, full, first, stride
