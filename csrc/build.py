@@ -29,7 +29,15 @@ def compiles_with(flag, header="stddef.h"):
         return done.returncode == 0
 
 
-flags = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+flags = [
+    "-std=gnu11",
+    "-O3",
+    "-g0",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+]
 flags += [f for f in ("-fno-predictive-commoning",) if compiles_with(f)]  # it spills sliding windows
 openmp = [f for f in ("-fopenmp",) if compiles_with(f, "omp.h")]
 extra = os.environ.get("PYCONV_CFLAGS", "").split()

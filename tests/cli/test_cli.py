@@ -190,6 +190,28 @@ def test_an_out_that_cannot_be_a_folder_is_exit_code_2(out, arrays, tmp_path, ca
     assert "file" in capsys.readouterr().err
 
 
+def test_a_folder_of_photographs_from_one_command(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    modes = ["RGB", "L", "RGBA", "CMYK", "P"]
+    for label, name in enumerate(("dark", "light")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(10):
+            pixels = rng.integers(0, 100, (12 + 3 * k, 30, 3), np.uint8) + np.uint8(140 * label)
+            mode = modes[k % 5]
+            path = tmp_path / "photos" / name / f"{k}.{'jpg' if mode == 'CMYK' else 'png'}"
+            Image.fromarray(pixels).convert(mode).save(path)
+    (tmp_path / "photos" / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    options = ["--dataset", "folder", "--data-dir", str(tmp_path / "photos"), "--image-size", "16", *TINY]
+    assert main(["train", *options, "--epochs", "12", "--augment", "none", "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    assert "1 files were left out" in printed.err
+    assert "broken.jpg" in printed.err
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test_accuracy"] == 1
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "photos" / "light" / "3.jpg"), "--top", "1"]) == 0
+    assert "light.3.jpg: light" in capsys.readouterr().out.replace(os.sep, ".")
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+
+
 # --- stopped and resumed
 
 LONGER = ["--epochs", "25"]

@@ -1,4 +1,4 @@
-"""Sums and normalization in C: arrays become images × channels × elements, which statistics run over but for channels."""
+"""Sums and normalization in C: arrays become images × channels × elements; statistics run over all but channels."""
 
 from __future__ import annotations
 

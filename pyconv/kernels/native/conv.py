@@ -20,11 +20,13 @@ def conv(y, x, w, b, spec):
     x, w = aligned(x), aligned(w)
     problem, threads = _prepare(FORWARD, spec, x, w, y)
     bias = None if b is None else np.ascontiguousarray(b)
-    lib.pyconv_conv_forward(problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads)
+    lib.pyconv_conv_forward(
+        problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads
+    )
 
 
 def conv_backward_data(dx, dy, w, b, spec):
-    """dx = wᵀ ∗ dy + b. Padding that is not zeros is an adjoint of its own: the gradient of the padded x is folded back."""
+    """dx = wᵀ ∗ dy + b. Where padding is not zeros the gradient of the padded x is folded back."""
     if spec.padding_mode != "zeros":
         size = tuple(n + begin + end for n, (begin, end) in zip(dx.shape[2:], spec.padding, strict=True))
         padded = np.empty((*dx.shape[:2], *size), dx.dtype)

@@ -1,4 +1,4 @@
-"""Matrix products by the convolution kernels: rows are pixels of one image, a 1 × 1 kernel multiplies their channels."""
+"""Matrix products by the convolution kernels: rows are pixels of one image, a 1 × 1 kernel takes their channels."""
 
 from __future__ import annotations
 

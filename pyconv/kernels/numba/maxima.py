@@ -1,7 +1,7 @@
 """Where maxima lie: the indices of max pooling, and its gradient, which finds the maxima again.
 
-A maximum's place is found tap after tap for all *lanes* at once: the channels of a pixel (channels-last), or the windows
-of a row that stand at one stride.
+A maximum's place is found tap after tap for all *lanes* at once: the channels of a pixel (channels-last), else the
+windows of a row that stand at one stride.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ def _run_locate(
         pieces = -(-2 * threads.get_num_threads() // len(x))
         chunk = -(-x.shape[1] // (16 * pieces)) * 16
     units = len(x) * -(-x.shape[1] // chunk)
-    starts, counts, _, steps = tables(windows, x.dtype)
+    starts, counts, _, steps, most = tables(windows, x.dtype)
     memory, start, strides = (np.empty(0, x.dtype), 0, (0,) * 5) if dy is None else dy
-    arguments = *target(out), full_size(out), *given, size, given.channels_last, chunk, starts, counts, steps
+    arguments = *target(out), full_size(out), *given, size, given.channels_last, chunk, starts, counts, steps, most
     parallel(_locate, units, 2 * x.size, *arguments, x.shape[-1], scale, dy is None, memory, start, strides)
 
 
 @jit
 def _locate(
     begin, end, out, out_start, out_strides, out_size, x, x_start, x_strides, size, rows, chunk, starts, counts, steps,
-    width, scale, indices, dy, dy_start, dy_strides,
+    most, width, scale, indices, dy, dy_start, dy_strides,
 ):  # fmt: skip
     """out = the places of the maxima as d * scale[0] + h * scale[1] + w * scale[2] (`indices`), or dy added there.
 
     size: of what pooling gives. Lanes are the channels of a chunk (`rows`), or the regular windows of a row.
     """
     chunks = (size[1] + chunk - 1) // chunk
-    room = counts[0].max() * counts[1].max() * counts[2].max()
+    room = most[0] * most[1] * most[2]
     at, to = np.empty(room, np.int64), np.empty(room, np.int64)  # of each tap of the first lane: in x, and its place
     best, winner = np.empty(max(chunk, size[4]), x.dtype), np.empty(2 * max(chunk, size[4]), x.dtype)
-    _, _, full, first, stride = regular(starts[2], counts[2], steps[2], width)
+    _, first, full, stride = regular(starts[2], counts[2], steps[2], most[2], width)
     for unit in range(begin, end):
         n, c = unit // chunks, unit % chunks * chunk
         image = out_start + n * out_strides[0] + c * out_strides[1]

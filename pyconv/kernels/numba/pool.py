@@ -63,7 +63,7 @@ def _combine(a, b, mean):
 
 @jit
 def _reduce_planes(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, mean
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, most, mean
 ):
     """A unit is a plane, worked through in blocks of rows.
 
@@ -71,15 +71,15 @@ def _reduce_planes(
     windows: it gives `pitch` results a row, of which those past y's width mix two rows and are thrown away.
     """
     empty = y.dtype.type(-np.inf if mean is None else 0)
-    origin, most, _, _, stride = regular(starts[2], counts[2], steps[2], width)
+    origin, _, _, stride = regular(starts[2], counts[2], steps[2], most[2], width)
     lead = max(0, -origin)  # empty elements left of a row
-    reach = max(lead + width, lead + origin + (y_size[4] - 1) * stride + (most - 1) * steps[2] + 1)
+    reach = max(lead + width, lead + origin + (y_size[4] - 1) * stride + (most[2] - 1) * steps[2] + 1)
     pitch = y_size[4] if stride == 0 else max(y_size[4], (reach + stride - 1) // stride)
     gap = width if stride == 0 else stride * pitch
     block = max(1, min(y_size[3], BLOCK // gap))
     rows = np.full(block * gap + reach, empty, y.dtype)
     results = np.empty(block * pitch, y.dtype)
-    at = np.empty(counts[0].max() * counts[1].max(), np.int64)
+    at = np.empty(most[0] * most[1], np.int64)
     for unit in range(begin, end):
         n, c = unit // y_size[1], unit % y_size[1]
         for d in range(y_size[2]):
@@ -95,7 +95,7 @@ def _reduce_planes(
                             taps += 1
                     _reduce_rows(rows, h * gap + lead, x, at[:taps], x_strides[4], width, empty, mean)
                 if stride:
-                    _reduce_windows(results, height * pitch, rows, lead + origin, steps[2], most, stride, mean)
+                    _reduce_windows(results, height * pitch, rows, lead + origin, steps[2], most[2], stride, mean)
                 else:
                     for h in range(height):
                         for w in range(y_size[4]):
@@ -173,14 +173,14 @@ def _reduce_windows(results, count, rows, a, step, most, stride, mean):
 
 @jit
 def _reduce_pixels(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, mean
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, width, starts, counts, divisors, steps, most, mean
 ):
     """A unit is a row of the output, all channels of its pixels."""
     empty = y.dtype.type(-np.inf if mean is None else 0)
     channels = y_size[1]
     row = np.empty(width * channels, y.dtype)
     result = np.empty(channels, y.dtype)
-    at = np.empty(counts[0].max() * counts[1].max(), np.int64)
+    at = np.empty(most[0] * most[1], np.int64)
     for unit in range(begin, end):
         h = unit % y_size[3]
         d = unit // y_size[3] % y_size[2]
@@ -213,14 +213,17 @@ def _reduce_pixels(
 
 @jit
 def _cover(start, count, step, size):
-    """For each input along an axis the outputs whose windows may hold it: the first, and past the last."""
-    first, stop = np.full(size, len(start)), np.zeros(size, np.int64)
+    """For each input along an axis the outputs whose windows may hold it: the first, past the last; and their most."""
+    first, stop = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    room = 0
     for o in range(len(start)):
         for k in range(count[o]):
             i = start[o] + k * step
-            first[i] = min(first[i], o)
-            stop[i] = max(stop[i], o + 1)
-    return first, stop
+            if stop[i] == 0:
+                first[i] = o
+            stop[i] = o + 1
+            room = max(room, stop[i] - first[i])
+    return first, stop, room
 
 
 @jit
@@ -230,20 +233,21 @@ def _holds(start, count, step, i):
 
 @jit
 def _spread(
-    begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps
-):
+    begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps,
+    most,
+):  # fmt: skip
     """A unit is a row of dx, of an image (lanes > 1) or a plane: the sum of dy's rows over it, then spread along it."""
-    first_d, stop_d = _cover(starts[0], counts[0], steps[0], size[2])
-    first_h, stop_h = _cover(starts[1], counts[1], steps[1], size[3])
-    room = max(1, (stop_d - first_d).max() * (stop_h - first_h).max())
+    first_d, stop_d, room_d = _cover(starts[0], counts[0], steps[0], size[2])
+    first_h, stop_h, room_h = _cover(starts[1], counts[1], steps[1], size[3])
+    room = max(1, room_d * room_h)
     at, area = np.empty(room, np.int64), np.empty(room, dx.dtype)  # of the rows of dy over a row of dx
-    origin, most, _, _, stride = regular(starts[2], counts[2], steps[2], size[4])
+    origin, _, _, stride = regular(starts[2], counts[2], steps[2], most[2], size[4])
     lead = max(0, -origin) if lanes == 1 else 0  # what padding takes lies around the row
     sums = np.empty(width * lanes, dx.dtype)
-    reach = max(lead + size[4], lead + origin + (width - 1) * stride + (most - 1) * steps[2] + 1)
+    reach = max(lead + size[4], lead + origin + (width - 1) * stride + (most[2] - 1) * steps[2] + 1)
     row = np.empty(reach * lanes, dx.dtype)
     along = 1 if lanes > 1 else dy_strides[4]
-    last = -1  # where in dy the row in `row` comes from, if from a single one
+    last, over = -1, dx.dtype.type(0)  # where in dy the row in `row` comes from, if from a single one, and its divisor
     h = begin % size[3]
     d = begin // size[3] % size[2]
     image = begin // size[3] // size[2]
@@ -256,10 +260,12 @@ def _spread(
                     at[rows] = dy_start + n * dy_strides[0] + c * dy_strides[1] + i * dy_strides[2] + j * dy_strides[3]
                     area[rows] = divisors[0][i] * divisors[1][j]
                     rows += 1
-        if rows != 1 or at[0] != last:
-            last = at[0] if rows == 1 else -1
+        if rows != 1 or at[0] != last or area[0] != over:  # all rows of a broadcast dy stand in one place
+            last, over = at[0] if rows == 1 else -1, area[0]
             sums[:] = 0
-            alike = (area[:rows] == area[0]).all()  # one division does for all
+            alike = True  # one division does for all
+            for r in range(1, rows):
+                alike = alike and area[r] == area[0]
             for r in range(rows):
                 first = at[r]
                 before = dx.dtype.type(1) if alike else area[r]
@@ -280,7 +286,7 @@ def _spread(
                         put(sums, lane, get(sums, lane) / divisor)
             row[:] = 0
             if lanes == 1 and stride:
-                _spread_windows(row, lead + origin, steps[2], most, stride, sums, width)
+                _spread_windows(row, lead + origin, steps[2], most[2], stride, sums, width)
             else:
                 for w in range(width):
                     for k in range(counts[2][w]):

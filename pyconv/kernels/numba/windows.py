@@ -16,20 +16,20 @@ def full_size(a: np.ndarray) -> tuple[int, ...]:
     return *a.shape[:2], *triple(a.shape[2:], 1)
 
 
-def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple]:
-    """Starts, counts, divisors (as `dtype`) and steps, each for three axes."""
+def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple, tuple]:
+    """Starts, counts, divisors (as `dtype`), steps and largest counts, each for three axes."""
     starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
-    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps
+    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps, tuple(int(c.max()) for c in counts)
 
 
 @jit
-def regular(start, count, step, size):
-    """Where windows along an axis stand at one stride: where window 0 starts (maybe left of the axis), the most
-    elements of a window, how many windows hold them all, the first of these, and the stride, 0 where they do not.
+def regular(start, count, step, most, size):
+    """Where windows along an axis stand at one stride: where window 0 starts (maybe left of the axis), the first
+    window that holds the `most` elements, how many do from there on, and the stride; 0 where they do not.
     """
-    most = count.max()
-    first = count.argmax()
-    full = 0
+    first, full = 0, 0
+    while count[first] < most:
+        first += 1
     while first + full < len(count) and count[first + full] == most:
         full += 1
     stride = start[first + 1] - start[first] if full > 1 else step
@@ -40,8 +40,8 @@ def regular(start, count, step, size):
             i = begin + o * stride + k * step
             if 0 <= i < size:
                 if elements == 0 and start[o] != i:
-                    return 0, most, 0, 0, 0
+                    return 0, 0, 0, 0
                 elements += 1
         if elements != count[o]:
-            return 0, most, 0, 0, 0
-    return begin, most, full, first, stride
+            return 0, 0, 0, 0
+    return begin, first, full, stride
