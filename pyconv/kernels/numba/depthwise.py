@@ -85,8 +85,10 @@ def _convolve(
     work = int(np.prod(y_size)) * len(weights) * fan
     common = *y, y_size, *x, x_size, taps.stride
     if fan == share == 1 and y.strides[1] == x.strides[1] == 1:
-        rows, flat = y_size[0] * y_size[2] * y_size[3], read_only(weights.reshape(-1))
-        parallel(_convolve_rows, rows, work, *common, taps.offsets, flat, bias)
+        apart = y.strides[4], x.strides[4] * taps.stride[2]
+        together = max(1, BLOCK // y_size[1]) if apart == (y_size[1],) * 2 else 1
+        copies = read_only(np.tile(weights, (1, together)).reshape(-1)), read_only(np.tile(bias, together))
+        parallel(_convolve_rows, y_size[0] * y_size[2] * y_size[3], work, *common, taps.offsets, *copies, together)
         return
     shifts, grid = _grid(taps, y_size[2:])
     first = taps.offsets.min(axis=0) if len(shifts) else np.zeros(3, np.int64)
@@ -222,32 +224,65 @@ def _correlate_planes(
 
 @jit
 def _convolve_rows(
-    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, offsets, weights, bias
+    begin, end, y, y_start, y_strides, y_size, x, x_start, x_strides, x_size, step, offsets, weights, bias, together
 ):
-    """A unit is a row of output pixels (n, d, h)."""
-    channels = y_size[1]
-    at = np.empty(len(offsets), np.int64)  # of the taps inside the image: where they lie in x, and in weights
-    by = np.empty(len(offsets), np.int64)
+    """A unit is a row of output pixels (n, d, h).
+
+    `together` pixels that follow each other in x and y are as one of so many times the channels; `weights` and `bias`
+    hold as many copies. Pixels that miss a tap go alone.
+    """
+    channels, taps = y_size[1], len(offsets)
+    along = step[2] * x_strides[4]
+    at, by = np.empty(taps, np.int64), np.empty(taps, np.int64)  # of a row's taps: where pixel 0 meets x, and weights
+    some_at, some_by = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    which = np.empty(taps, np.int64)
+    low, high = 0, y_size[4]  # pixels that meet all taps
+    for t in range(taps):
+        low = max(low, -(offsets[t, 2] // step[2]))
+        high = min(high, -((offsets[t, 2] - x_size[2]) // step[2]))
     for unit in range(begin, end):
         h = unit % y_size[3]
         d = unit // y_size[3] % y_size[2]
         n = unit // y_size[3] // y_size[2]
-        for w in range(y_size[4]):
-            taps = 0
-            for t in range(len(offsets)):
-                i, j, k = d * step[0] + offsets[t, 0], h * step[1] + offsets[t, 1], w * step[2] + offsets[t, 2]
-                if 0 <= i < x_size[0] and 0 <= j < x_size[1] and 0 <= k < x_size[2]:
-                    at[taps] = x_start + n * x_strides[0] + i * x_strides[2] + j * x_strides[3] + k * x_strides[4]
-                    by[taps] = t * channels
-                    taps += 1
-            to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3] + w * y_strides[4]
-            for c in range(channels):
-                put(y, to + c, bias[c])
-            for t in range(0, taps - 2, 3):
-                _add_products(y, to, x, at[t], at[t + 1], at[t + 2], weights, by[t], by[t + 1], by[t + 2], channels)
-            for t in range(taps // 3 * 3, taps):
-                for c in range(channels):
-                    put(y, to + c, get(y, to + c) + get(x, at[t] + c) * get(weights, by[t] + c))
+        met = 0
+        for t in range(taps):
+            i, j = d * step[0] + offsets[t, 0], h * step[1] + offsets[t, 1]
+            if 0 <= i < x_size[0] and 0 <= j < x_size[1]:
+                at[met] = (
+                    x_start + n * x_strides[0] + i * x_strides[2] + j * x_strides[3] + offsets[t, 2] * x_strides[4]
+                )
+                by[met] = t * channels * together
+                which[met] = t
+                met += 1
+        to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3]
+        w = 0
+        while w < y_size[4]:
+            if low <= w < high:
+                pixels = min(together, high - w)
+                _add_taps(y, to + w * y_strides[4], x, at, w * along, weights, by, met, pixels * channels, bias)
+                w += pixels
+                continue
+            some = 0
+            for t in range(met):
+                if 0 <= w * step[2] + offsets[which[t], 2] < x_size[2]:
+                    some_at[some], some_by[some] = at[t], by[t]
+                    some += 1
+            _add_taps(y, to + w * y_strides[4], x, some_at, w * along, weights, some_by, some, channels, bias)
+            w += 1
+
+
+@jit
+def _add_taps(y, to, x, at, shift, weights, by, taps, count, bias):
+    """y[to:] = bias + the sum over taps of x[at + shift:] * weights[by:]."""
+    for i in range(count):
+        put(y, to + i, get(bias, i))
+    for t in range(0, taps - 2, 3):
+        a, b, c = at[t] + shift, at[t + 1] + shift, at[t + 2] + shift
+        _add_products(y, to, x, a, b, c, weights, by[t], by[t + 1], by[t + 2], count)
+    for t in range(taps // 3 * 3, taps):
+        a, b = at[t] + shift, by[t]
+        for i in range(count):
+            put(y, to + i, get(y, to + i) + get(x, a + i) * get(weights, b + i))
 
 
 @jit

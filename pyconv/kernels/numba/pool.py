@@ -6,12 +6,14 @@ memory order makes contiguous: the channels of a pixel (channels-last), else the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pyconv.kernels.numba.layout import Flat, kernel, source, target
 from pyconv.kernels.numba.runtime import jit, parallel
 from pyconv.kernels.numba.tile import get, larger, put
-from pyconv.kernels.numba.windows import full_size, regular, tables
+from pyconv.kernels.numba.windows import covers_axis, full_size, regular, tables
 from pyconv.kernels.spec import Window
 
 BLOCK = 4096  # elements of rows that are reduced together: with the results they stay in L1
@@ -32,6 +34,17 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 @kernel
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
+    if (
+        dx.ndim > 3
+        and dx.flags.c_contiguous
+        and all(covers_axis(w, n) for w, n in zip(windows, dx.shape[2:], strict=True))
+    ):
+        start, count, divisor = np.array(
+            [[0], [dx[0, 0].size], [math.prod(int(w.divisor[0]) for w in windows)]], np.int64
+        )
+        whole = Window(start, count, divisor, 1)  # the axes as one
+        avg_pool_backward(dx.reshape(*dx.shape[:2], -1), dy.reshape(*dy.shape[:2], 1), (whole,))
+        return
     out, gradient, size = target(dx), source(dy), full_size(dx)
     lanes = min(_lanes(out, dx), _lanes(gradient, dy))
     units = dx.size // (size[4] * lanes)
@@ -317,6 +330,10 @@ def _spread_windows(row, a, step, most, stride, sums, count):
         for i in range(count):
             put(row, a + 2 * i, get(row, a + 2 * i) + get(sums, i))
             put(row, a + 2 * i + 1, get(row, a + 2 * i + 1) + get(sums, i))
+        return
+    if count == 1 and step == 1:
+        for k in range(most):
+            put(row, a + k, get(row, a + k) + sums[0])
         return
     for k in range(most):
         b = a + k * step

@@ -16,6 +16,11 @@ def full_size(a: np.ndarray) -> tuple[int, ...]:
     return *a.shape[:2], *triple(a.shape[2:], 1)
 
 
+def covers_axis(window: Window, size: int) -> bool:
+    """Whether there is one window, which holds all of the axis."""
+    return len(window.count) == 1 and int(window.count[0]) == size
+
+
 def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple, tuple]:
     """Starts, counts, divisors (as `dtype`), steps and largest counts, each for three axes."""
     starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
