@@ -274,8 +274,9 @@ def test_refusals():
         (arranged(x, "sliced"), "not contiguous"),
     ):
         asked = [
-            elementwise.refuse_unary(y, wrong, "relu") if reason != "float32 and float64" else
-            elementwise.refuse_unary(wrong, wrong, "relu"),
+            elementwise.refuse_unary(y, wrong, "relu")
+            if reason != "float32 and float64"
+            else elementwise.refuse_unary(wrong, wrong, "relu"),
             softmax.refuse(wrong, x, 1) if reason == "float32 and float64" else softmax.refuse(y, wrong, 1),
         ]
         assert all(reason in a for a in asked)
@@ -354,7 +355,9 @@ def test_no_access_past_an_array(isa):
     """Arrays flush against pages that may not be touched; in a process of its own, since a stray access kills it."""
     script = Path(__file__).with_name("guarded.py")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, str(script), isa], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(script), isa], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, f"died of signal {-done.returncode}: {done.stderr}"
     assert int(done.stdout) > 1000
 

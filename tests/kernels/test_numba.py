@@ -198,3 +198,28 @@ def test_large_sums_stay_accurate():
             kernels.run("conv_backward_weights", narrow, dy.astype(np.float32), x.astype(np.float32), spec)
         terms = math.prod(dy.shape) // 8
         assert np.abs(narrow / wide - 1).max() < np.finfo(np.float32).eps * math.sqrt(terms) / 10
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        pytest.param(PoolSpec((4,), (2,), ((2, 7),), (3,)), 5, id="starts go back"),
+        pytest.param(PoolSpec((1,), (4,), ((3, 1),), (3,)), 1, id="every window empty"),
+        pytest.param(PoolSpec((1, 1), (3, 3), ((1, 1),) * 2, (1, 1)), 10, id="rows that no window holds"),
+    ],
+)
+def test_windows_that_do_not_tile_an_axis(spec, size):
+    """Tables out of which no buffer with one stride can be made, or with gaps."""
+    shape = (2, 3, *(size,) * len(spec.stride))
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    y = np.ones((2, 3, *spec.output_size(shape[2:])), np.float32)
+    windows = spec.windows(shape[2:])
+    calls = [("max_pool", y, (x,)), ("max_pool_backward", x, (y, x))]
+    if max(spec.dilation) == 1:
+        calls += [("avg_pool", y, (x,)), ("avg_pool_backward", x, (y,))]
+    for kernel, like, inputs in calls:
+        expected, out = np.empty_like(like), np.empty_like(like)
+        for backend, result in (("naive", expected), ("numba", out)):
+            with kernels.backend(backend):
+                kernels.run(kernel, result, *inputs, windows)
+        np.testing.assert_array_equal(out, expected, err_msg=kernel)

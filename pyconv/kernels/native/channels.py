@@ -40,7 +40,9 @@ def normalize(y, x, moments, w, b, eps):
     problem = _describe((1,), x.itemsize, x.shape, x.strides, y.strides)
     scale = _scale(moments, w, eps)
     shift = np.zeros_like(scale) if b is None else b
-    lib.pyconv_normalize(problem, pointer(x), *_coefficients(x, moments[0], scale, shift), pointer(y), get_num_threads())
+    lib.pyconv_normalize(
+        problem, pointer(x), *_coefficients(x, moments[0], scale, shift), pointer(y), get_num_threads()
+    )
 
 
 def refuse_normalize(y, x, moments, w, b, eps):
@@ -69,9 +71,7 @@ def batch_norm_backward(dx, dy, x, moments, sums, w, eps):
     count = x.size // x.shape[1]
     slope = sums[1] * _scale(moments, None, eps) / -count
     coefficients = _coefficients(x, moments[0], slope, _scale(moments, w, eps), sums[0] / -count)
-    lib.pyconv_normalize_backward(
-        problem, pointer(dy), pointer(x), *coefficients, pointer(dx), get_num_threads()
-    )
+    lib.pyconv_normalize_backward(problem, pointer(dy), pointer(x), *coefficients, pointer(dx), get_num_threads())
 
 
 def refuse_batch_norm_backward(dx, dy, x, moments, sums, w, eps):

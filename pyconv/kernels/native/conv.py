@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyconv.kernels.native.library import ffi, lib, pointer, workspace
+from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 from pyconv.kernels.threads import get_num_threads
@@ -15,16 +15,18 @@ from pyconv.kernels.threads import get_num_threads
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
+@fills_aligned
 def conv(y, x, w, b, spec):
     """y = x ∗ w + b."""
     x, w = aligned(x), aligned(w)
     problem, threads = _prepare(FORWARD, spec, x, w, y)
-    bias = None if b is None else np.ascontiguousarray(b)
+    bias = None if b is None else aligned(np.ascontiguousarray(b))
     lib.pyconv_conv_forward(
         problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads
     )
 
 
+@fills_aligned
 def conv_backward_data(dx, dy, w, b, spec):
     """dx = wᵀ ∗ dy + b. Where padding is not zeros the gradient of the padded x is folded back."""
     if spec.padding_mode != "zeros":
@@ -38,12 +40,13 @@ def conv_backward_data(dx, dy, w, b, spec):
         return
     dy, w = aligned(dy), aligned(w)
     problem, threads = _prepare(BACKWARD_DATA, spec, dx, w, dy)
-    bias = None if b is None else np.ascontiguousarray(b)
+    bias = None if b is None else aligned(np.ascontiguousarray(b))
     lib.pyconv_conv_backward_data(
         problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), _memory(problem, BACKWARD_DATA, threads), threads
     )
 
 
+@fills_aligned
 def conv_backward_weights(dw, dy, x, spec):
     """dw = the correlation of x with dy."""
     dy, x = aligned(dy), aligned(x)
@@ -51,11 +54,6 @@ def conv_backward_weights(dw, dy, x, spec):
     lib.pyconv_conv_backward_weights(
         problem, pointer(dy), pointer(x), pointer(dw), _memory(problem, BACKWARD_WEIGHTS, threads), threads
     )
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """The array itself, or a copy where C could not read its elements in place."""
-    return array if array.flags.aligned else array.copy()
 
 
 def _prepare(kind: int, spec: ConvSpec, x, w, y) -> tuple[Any, int]:

@@ -17,9 +17,7 @@ UNARY = {
         *("softplus", "gelu", "gelu_tanh", "silu", "mish", "hardsigmoid", "hardswish"),
     )
 }
-BINARY = {
-    name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("add", "sub", "mul", "div", "maximum", "minimum")
-}
+BINARY = {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("add", "sub", "mul", "div", "maximum", "minimum")}
 
 
 def unary(y, x, name, *parameters):

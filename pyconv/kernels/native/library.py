@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,24 @@ def pointer(array: np.ndarray | None) -> Any:
     if array is None:
         return ffi.NULL
     return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array itself, or a copy where C could not read its elements in place."""
+    return array if array.flags.aligned else array.copy()
+
+
+def fills_aligned(kernel):
+    """A kernel whose result may lie anywhere: C fills a misaligned one by way of a copy."""
+
+    @wraps(kernel)
+    def run(out, *arguments):
+        target = out if out.flags.aligned else np.empty_like(out)
+        kernel(target, *arguments)
+        if target is not out:
+            out[...] = target
+
+    return run
 
 
 if os.environ.get("PYCONV_ISA"):

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from pyconv.kernels.native.conv import aligned
-from pyconv.kernels.native.library import ffi, lib, pointer, workspace
+from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
 from pyconv.kernels.threads import get_num_threads
 
 _WHOLE = np.array([0, 1, 1], np.int64)  # start, count and divisor of an axis of one
-
-
-def fills_aligned(kernel):
-    """A kernel whose result may lie anywhere: C fills a misaligned one by way of a copy."""
-
-    @wraps(kernel)
-    def run(out, *arguments):
-        target = out if out.flags.aligned else np.empty_like(out)
-        kernel(target, *arguments)
-        if target is not out:
-            out[...] = target
-
-    return run
 
 
 @fills_aligned

@@ -253,7 +253,7 @@ def _spread(
     first_d, stop_d, room_d = _cover(starts[0], counts[0], steps[0], size[2])
     first_h, stop_h, room_h = _cover(starts[1], counts[1], steps[1], size[3])
     room = max(1, room_d * room_h)
-    at, area = np.empty(room, np.int64), np.empty(room, dx.dtype)  # of the rows of dy over a row of dx
+    at, area = np.empty(room, np.int64), np.ones(room, dx.dtype)  # of the rows of dy over a row of dx
     origin, _, _, stride = regular(starts[2], counts[2], steps[2], most[2], size[4])
     lead = max(0, -origin) if lanes == 1 else 0  # what padding takes lies around the row
     sums = np.empty(width * lanes, dx.dtype)

@@ -38,6 +38,8 @@ def regular(start, count, step, most, size):
     while first + full < len(count) and count[first + full] == most:
         full += 1
     stride = start[first + 1] - start[first] if full > 1 else step
+    if most == 0 or stride <= 0:  # dilated windows whose first element is cut off may stand in any order
+        return 0, 0, 0, 0
     begin = start[first] - first * stride
     for o in range(len(start)):  # each must be what padding leaves of a whole window
         elements = 0
