@@ -12,7 +12,8 @@
 #define UNROLL _Pragma("GCC unroll 16")
 
 /* Stops the compiler from folding a broadcast into each of its uses or recomputing it. */
-#if defined(__x86_64__)
+#ifdef KEEP_IN_REGISTER /* the includer knows better */
+#elif defined(__x86_64__)
 #define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))
 #elif defined(__aarch64__)
 #define KEEP_IN_REGISTER(v) __asm__("" : "+w"(v))

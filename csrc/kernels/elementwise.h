@@ -5,13 +5,9 @@ INLINE vec NAME(hard_gate)(vec x) { return NAME(clip)(x + CONSTANT(3), ZERO, CON
 INLINE vec NAME(gelu_tanh_gate)(vec x) { /* (1 + tanh u) / 2 is σ(2u) */
     return NAME(sigmoid)(CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(0.044715) * x * x, x, x));
 }
-/* m = ((1 + e^x)² - 1) / 2, from which tanh(log(1 + e^x)) is m / (m + 1); that is 1 long before x = 40 */
-INLINE vec NAME(mish_ratio)(vec x) {
-    vec e = NAME(exp)(v_min(CONSTANT(40), x));
-    return e * v_fma(CONSTANT(0.5), e, ONE);
-}
+/* tanh(log(1 + e^x)) is m / (m + 1), where m = ((1 + e^x)² - 1) / 2; that is 1 long before x = 40 */
 INLINE vec NAME(mish_gate)(vec x) {
-    vec m = NAME(mish_ratio)(x);
+    vec e = NAME(exp)(v_min(CONSTANT(40), x)), m = e * v_fma(CONSTANT(0.5), e, ONE);
     return m / (m + ONE);
 }
 INLINE vec NAME(scaled_softplus)(vec x, vec beta, vec threshold) {
@@ -64,17 +60,18 @@ INLINE vec NAME(gelu_tanh_slope)(vec x) {
     vec du = CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(3 * 0.044715) * x, x, ONE);
     return s + x * s * (ONE - s) * du;
 }
+INLINE vec NAME(sign)(vec x) { return NAME(select)(x > ZERO, ONE, NAME(select)(x < ZERO, -ONE, ZERO)); }
 INLINE vec NAME(silu_slope)(vec x) {
     vec s = NAME(sigmoid)(x);
     return s * v_fma(x, ONE - s, ONE);
 }
 INLINE vec NAME(mish_slope)(vec x) {
-    vec m = NAME(mish_ratio)(x), below = ONE / (m + ONE);
-    return m * below + x * (v_fma(CONSTANT(2), m, ONE) * below * below) * NAME(sigmoid)(x);
+    vec t = NAME(mish_gate)(x);
+    return v_fma(x * (ONE - t * t), NAME(sigmoid)(x), t);
 }
 INLINE vec NAME(hardswish_slope)(vec x) {
-    vec inner = NAME(select)(x < CONSTANT(3), x / CONSTANT(3) + CONSTANT(0.5), ONE);
-    return NAME(select)(x <= CONSTANT(-3), ZERO, inner);
+    vec above = NAME(select)(x >= CONSTANT(3), ONE, x / CONSTANT(3) + CONSTANT(0.5));
+    return NAME(select)(x <= CONSTANT(-3), ZERO, above);
 }
 INLINE vec NAME(softplus_slope)(vec x, vec beta, vec threshold) {
     vec scaled = x * beta;
@@ -98,15 +95,15 @@ static void NAME(unary_backward)(int op, void *to_, const void *dy_, const void 
     const vec a = CONSTANT(parameters[0]), b = CONSTANT(parameters[1]);
     switch (op) {
         UNARY_BACKWARD(NEG, -dy)
-        UNARY_BACKWARD(ABS, dy * NAME(select)(x > ZERO, ONE, NAME(select)(x < ZERO, -ONE, x)))
+        UNARY_BACKWARD(ABS, dy * NAME(sign)(x))
         UNARY_BACKWARD(SQRT, dy * (CONSTANT(0.5) / y))
         UNARY_BACKWARD(EXP, dy * y)
         UNARY_BACKWARD(LOG, dy * (ONE / x))
         UNARY_BACKWARD(RELU, NAME(select)(y <= ZERO, ZERO, dy))
         UNARY_BACKWARD(LEAKY_RELU, dy * NAME(select)(x > ZERO, ONE, a))
         UNARY_BACKWARD(CLIP, NAME(select)((x >= a) & (x <= b), dy, ZERO))
-        UNARY_BACKWARD(HARDTANH, NAME(select)((x <= a) | (x >= b), ZERO, dy))
-        UNARY_BACKWARD(ELU, dy * NAME(select)(x > ZERO, ONE, y + a))
+        UNARY_BACKWARD(HARDTANH, NAME(select)((x > a) & (x < b), dy, ZERO))
+        UNARY_BACKWARD(ELU, dy * NAME(select)(x > ZERO, ONE, a * NAME(exp)(v_min(ZERO, x))))
         UNARY_BACKWARD(SIGMOID, dy * (y * (ONE - y)))
         UNARY_BACKWARD(TANH, dy * (ONE - y * y))
         UNARY_BACKWARD(SOFTPLUS, dy * NAME(softplus_slope)(x, a, b))

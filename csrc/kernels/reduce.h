@@ -1,67 +1,105 @@
 /* Statistics of a short piece of an array, summed in `real` in several parts and handed over as doubles: of one row of
- * contiguous elements, or of each column of a few rows. The framework keeps pieces short, so that rounding stays small. */
+ * contiguous elements, or of each column of a few rows. The framework keeps pieces short, so that rounding stays small.
+ */
 
-static void NAME(reduce_row)(int statistic, const reduce_args *args) {
-    const int64_t n = args->columns;
-    const real *xs = args->x, *dys = args->dy;
-    double sum;
-    if (statistic == SUMS) {
-        SUM_ROW(*args->first, n, LOAD(xs));
-    } else if (statistic == MOMENTS) {
-        SUM_ROW(sum, n, LOAD(xs));
-        *args->first = sum / (double)n;
-        const vec mean = v_set1((real)*args->first);
-        const double lost = *args->first - (double)(real)*args->first;
-        SUM_ROW(sum, n, (LOAD(xs) - mean) * (LOAD(xs) - mean));
-        *args->second = sum - (double)n * lost * lost;
-    } else {
-        const vec mean = v_set1(*(const real *)args->mean);
-        SUM_ROW(*args->first, n, LOAD(dys));
-        SUM_ROW(*args->second, n, LOAD(dys) * (LOAD(xs) - mean));
+enum { NAME(sums), NAME(centred), NAME(products) };
+
+/* Adds one vector's terms to `first` and `second`: x; x - mean and its square; or dy and dy · (x - mean). */
+INLINE void NAME(add_terms)(const int kind, vec x, vec dy, vec mean, vec *first, vec *second) {
+    const vec distance = x - mean;
+    *first = *first + (kind == NAME(sums) ? x : kind == NAME(centred) ? distance : dy);
+    if (kind != NAME(sums)) *second = v_fma(distance, kind == NAME(centred) ? distance : dy, *second);
+}
+
+INLINE double NAME(add_lanes)(vec v) {
+    real lane[LANES];
+    double sum = 0;
+    v_store(lane, v);
+    for (int l = 0; l < LANES; l++) sum += (double)lane[l];
+    return sum;
+}
+
+INLINE void NAME(row_sums)(const int kind, int64_t n, const real *xs, const real *dys, real mean_, double *first_, double *second_) {
+    const vec mean = v_set1(mean_);
+    vec first[PARTS], second[PARTS];
+    UNROLL for (int k = 0; k < PARTS; k++) first[k] = second[k] = ZERO;
+    int64_t i = 0;
+    while (i + PARTS * LANES <= n)
+        UNROLL for (int k = 0; k < PARTS; k++, i += LANES)
+            NAME(add_terms)(kind, v_load(xs + i), kind == NAME(products) ? v_load(dys + i) : ZERO, mean, first + k, second + k);
+    for (; i + LANES <= n; i += LANES)
+        NAME(add_terms)(kind, v_load(xs + i), kind == NAME(products) ? v_load(dys + i) : ZERO, mean, first, second);
+    *first_ = NAME(add_lanes)((first[0] + first[1]) + (first[2] + first[3]));
+    *second_ = NAME(add_lanes)((second[0] + second[1]) + (second[2] + second[3]));
+    for (; i < n; i++) {
+        const double distance = (double)(xs[i] - mean_);
+        *first_ += kind == NAME(sums) ? (double)xs[i] : kind == NAME(centred) ? distance : (double)dys[i];
+        *second_ += kind == NAME(sums) ? 0 : distance * (kind == NAME(centred) ? distance : (double)dys[i]);
     }
 }
 
-/* to[j] for the `parts` vectors of columns from c on = the sum of `value`, which may use row, i, count and k, down the rows */
-#define SUM_COLUMNS(to, value)                                                             \
-    do {                                                                                   \
-        vec sum[PARTS];                                                                    \
-        UNROLL for (int k = 0; k < parts; k++) sum[k] = v_set1(0);                         \
-        for (int64_t row = 0; row < args->rows; row++)                                     \
-            UNROLL for (int k = 0; k < parts; k++) {                                       \
-                const int64_t i = c + k * LANES;                                           \
-                sum[k] = sum[k] + (value);                                                 \
-            }                                                                              \
-        UNROLL for (int k = 0; k < parts; k++) {                                           \
-            real lane[LANES];                                                              \
-            v_store(lane, sum[k]);                                                         \
-            for (int64_t l = 0; l < count; l++) (to)[c + k * LANES + l] = (double)lane[l]; \
-        }                                                                                  \
-    } while (0)
-#define ROW_OF(array, step) LOAD((array) + row * (step))
+/* From sums of x - m and (x - m)² over n elements to the mean and the squares about it. */
+INLINE void NAME(about_mean)(double *first, double *second, real m, double n) {
+    *second -= *first * *first / n;
+    *first = (double)m + *first / n;
+}
+
+static void NAME(reduce_row)(int statistic, const reduce_args *args) {
+    const int64_t n = args->columns;
+    double second;
+    if (statistic == SUMS) {
+        NAME(row_sums)(NAME(sums), n, args->x, 0, 0, args->first, &second);
+    } else if (statistic == MOMENTS) {
+        NAME(row_sums)(NAME(sums), n, args->x, 0, 0, args->first, &second);
+        const real about = (real)(*args->first / (double)n);
+        NAME(row_sums)(NAME(centred), n, args->x, 0, about, args->first, args->second);
+        NAME(about_mean)(args->first, args->second, about, (double)n);
+    } else {
+        NAME(row_sums)(NAME(products), n, args->x, args->dy, *(const real *)args->mean, args->first, args->second);
+    }
+}
+
+/* The same down the rows, for `parts` vectors of columns from c on or `count` columns of one. */
+INLINE void NAME(column_sums)(const int kind, const int parts, const int64_t count, const reduce_args *args, int64_t c,
+                              const real *mean_, double *first_, double *second_) {
+    vec mean[PARTS], first[PARTS], second[PARTS];
+    UNROLL for (int k = 0; k < parts; k++) {
+        const int64_t i = k * LANES;
+        mean[k] = kind == NAME(sums) ? ZERO : LOAD(mean_);
+        first[k] = second[k] = ZERO;
+    }
+    const real *xs = (const real *)args->x + c, *dys = (const real *)args->dy + (kind == NAME(products) ? c : 0);
+    for (int64_t row = 0; row < args->rows; row++, xs += args->x_step) {
+        UNROLL for (int k = 0; k < parts; k++) {
+            const int64_t i = k * LANES;
+            NAME(add_terms)(kind, LOAD(xs), kind == NAME(products) ? LOAD(dys) : ZERO, mean[k], first + k, second + k);
+        }
+        if (kind == NAME(products)) dys += args->dy_step;
+    }
+    UNROLL for (int k = 0; k < parts; k++) {
+        real lane[2][LANES] = {{0}};
+        v_store(lane[0], first[k]);
+        v_store(lane[1], second[k]);
+        for (int64_t l = 0; l < LANES && l < count; l++) {
+            first_[k * LANES + l] = (double)lane[0][l];
+            if (kind != NAME(sums)) second_[k * LANES + l] = (double)lane[1][l];
+        }
+    }
+}
 
 INLINE void NAME(reduce_block)(const int parts, const int64_t count, int statistic, const reduce_args *args, int64_t c) {
-    const real *xs = args->x, *dys = args->dy, *means = args->mean;
     const int64_t columns = (parts - 1) * LANES + count;
-    vec mean[PARTS];
+    double *first = args->first + c, *second = args->second + c;
     if (statistic == SUMS) {
-        SUM_COLUMNS(args->first, ROW_OF(xs, args->x_step));
+        NAME(column_sums)(NAME(sums), parts, count, args, c, 0, first, 0);
     } else if (statistic == MOMENTS) {
-        real rounded[PARTS * LANES] = {0};
-        SUM_COLUMNS(args->first, ROW_OF(xs, args->x_step));
-        for (int64_t l = 0; l < columns; l++) rounded[l] = (real)(args->first[c + l] /= (double)args->rows);
-        UNROLL for (int k = 0; k < parts; k++) mean[k] = v_load(rounded + k * LANES);
-        SUM_COLUMNS(args->second, (ROW_OF(xs, args->x_step) - mean[k]) * (ROW_OF(xs, args->x_step) - mean[k]));
-        for (int64_t l = 0; l < columns; l++) {
-            const double lost = args->first[c + l] - (double)rounded[l];
-            args->second[c + l] -= (double)args->rows * lost * lost;
-        }
+        real about[PARTS * LANES] = {0};
+        NAME(column_sums)(NAME(sums), parts, count, args, c, 0, first, 0);
+        for (int64_t l = 0; l < columns; l++) about[l] = (real)(first[l] / (double)args->rows);
+        NAME(column_sums)(NAME(centred), parts, count, args, c, about, first, second);
+        for (int64_t l = 0; l < columns; l++) NAME(about_mean)(first + l, second + l, about[l], (double)args->rows);
     } else {
-        UNROLL for (int k = 0; k < parts; k++) {
-            const int64_t i = c + k * LANES;
-            mean[k] = LOAD(means);
-        }
-        SUM_COLUMNS(args->first, ROW_OF(dys, args->dy_step));
-        SUM_COLUMNS(args->second, ROW_OF(dys, args->dy_step) * (ROW_OF(xs, args->x_step) - mean[k]));
+        NAME(column_sums)(NAME(products), parts, count, args, c, (const real *)args->mean + c, first, second);
     }
 }
 
@@ -71,5 +109,3 @@ static void NAME(reduce_columns)(int statistic, const reduce_args *args) {
     for (; c + LANES <= args->columns; c += LANES) NAME(reduce_block)(1, LANES, statistic, args, c);
     if (c < args->columns) NAME(reduce_block)(1, args->columns - c, statistic, args, c);
 }
-#undef SUM_COLUMNS
-#undef ROW_OF

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyconv.cli import toml
-from pyconv.train.recipes import LEARNING_RATES, recipe
+from pyconv.train.recipes import recipe
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def resolve(options: dict[str, Any], config: str | PathLike[str] | None = None) 
     """
     chosen = {**(_from_toml(config) if config else {}), **options}
     _check(chosen)
-    values = {**recipe(chosen.get("dataset", "digits")), **chosen}
-    values.setdefault("lr", LEARNING_RATES[values["optimizer"]])
+    values = {**recipe(chosen.get("dataset", "digits"), chosen.get("optimizer")), **chosen}
     if values.get("data_dir") is not None:
         values["data_dir"] = str(Path(values["data_dir"]).resolve())  # the file must mean the same from anywhere
     values["augment"] = tuple(a for a in values["augment"] if a != "none")
