@@ -36,7 +36,7 @@ static inline vec NAME(sqrt)(vec a) {
 
 /* a0 b0 a1 b1 …: the first halves of a and b, and the second */
 static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
-    vec l, h;
+    vec l = a, h = b;
     for (int i = 0; i < LANES / 2; i++) {
         l[2 * i] = a[i], l[2 * i + 1] = b[i];
         h[2 * i] = a[LANES / 2 + i], h[2 * i + 1] = b[LANES / 2 + i];

@@ -1,0 +1,472 @@
+"""The C kernels: every row on every instruction set of this machine against float64, and how they behave in a process.
+
+Convolution and pooling are held to the naive backend by test_conv.py and test_pool.py, on the best instruction set or
+the one that PYCONV_ISA names.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arrays import arranged, integers, reals
+
+from pyconv import kernels
+from pyconv.kernels.naive import pool as naive_pool
+from pyconv.kernels.plain import elementwise as plain_binary
+from pyconv.kernels.plain import linear as plain_linear
+from pyconv.kernels.plain import normalization as plain_normalization
+from pyconv.kernels.plain import softmax as plain_softmax
+from pyconv.kernels.plain import unary as plain_unary
+from pyconv.kernels.spec import AdaptivePoolSpec, ConvSpec, PoolSpec
+from pyconv.kernels.threads import num_threads
+
+if (reason := kernels.available("native")) is not None:
+    pytest.skip(reason, allow_module_level=True)
+
+from pyconv.kernels.native import channels, elementwise, library, linear, softmax
+
+SHAPES = [(1,), (7,), (33,), (4, 35), (2, 3, 5, 7), (2, 19, 4, 3)]
+PARAMETERS = {
+    "leaky_relu": (0.1,),
+    "clip": (-1.0, 2.0),
+    "hardtanh": (-1.0, 2.0),
+    "elu": (1.5,),
+    "softplus": (2.0, 20.0),
+}
+SPECIALS = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 3, -3, 1, -1, 2, 20, -20, 1e4, -1e4, 1e-15, -1e-15])
+
+
+@pytest.fixture(params=library.isas())
+def isa(request):
+    before = library.get_isa()
+    library.set_isa(request.param)
+    yield request.param
+    library.set_isa(before)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # of the references
+both_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+orders = pytest.mark.parametrize("order", ["C", "channels_last", "F"])
+
+
+def parameters_of(name):
+    return PARAMETERS.get(name, ())
+
+
+def samples(name, rng, shape, dtype):
+    x = rng.standard_normal(shape) * rng.choice([0.01, 1, 8], shape)
+    return (np.abs(x) + 1e-3 if name in ("log", "sqrt") else x).astype(dtype)
+
+
+def wide(*arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
+@both_types
+@pytest.mark.parametrize("name", elementwise.UNARY)
+def test_unary_and_its_gradient(isa, name, dtype):
+    rng = np.random.default_rng(0)
+    eps, parameters = np.finfo(dtype).eps, parameters_of(name)
+    f, slope = plain_unary.FUNCTIONS[name]
+    for shape in SHAPES:
+        for order in ("C", "channels_last", "F"):
+            x = arranged(samples(name, rng, shape, dtype), order)
+            y, dx, dy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+            dy[...] = rng.standard_normal(shape)
+            elementwise.unary(y, x, name, *parameters)
+            expected, derivative = f(*wide(x), *parameters), slope(*wide(x), f(*wide(x), *parameters), *parameters)
+            # as good as the result for an x that is off by rounding; tails are flushed, and the reference is rounded
+            bound = 8 * eps * (abs(expected) + abs(x * derivative)) + abs(x) * (4 * np.finfo(dtype).tiny + 2.0**-52)
+            assert (abs(y - expected) <= bound).all(), name
+            elementwise.unary_backward(dx, dy, x, y, name, *parameters)
+            bound = 16 * eps * abs(dy) * (1 + abs(x)) * (1 + abs(derivative))
+            assert (abs(dx - dy * derivative) <= bound).all(), name
+
+
+@both_types
+@pytest.mark.parametrize("name", elementwise.UNARY)
+def test_unary_of_nan_infinities_and_kinks(isa, name, dtype):
+    x = SPECIALS.astype(dtype)
+    y, dx, dy = np.empty_like(x), np.empty_like(x), np.full_like(x, 2)
+    expected, gradient = np.empty_like(x), np.empty_like(x)
+    elementwise.unary(y, x, name, *parameters_of(name))
+    elementwise.unary_backward(dx, dy, x, y, name, *parameters_of(name))
+    plain_unary.unary(expected, x, name, *parameters_of(name))
+    plain_unary.unary_backward(gradient, dy, x, y, name, *parameters_of(name))
+    tolerance = {"rtol": 8 * np.finfo(dtype).eps, "atol": 8 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(y, expected, **tolerance)
+    np.testing.assert_allclose(dx, gradient, **tolerance)
+
+
+@both_types
+@pytest.mark.parametrize("name", elementwise.BINARY)
+def test_binary_is_exact(isa, name, dtype):
+    rng = np.random.default_rng(1)
+    special = SPECIALS.astype(dtype)
+    for a, b in (
+        *(rng.standard_normal((2, *shape)).astype(dtype) for shape in SHAPES),
+        (special[:, None] + np.zeros_like(special), special + np.zeros_like(special)[:, None]),
+    ):
+        y, expected = np.empty_like(a), np.empty_like(a)
+        elementwise.binary(y, a, b, name)
+        plain_binary.binary(expected, a, b, name)
+        np.testing.assert_array_equal(y, expected)
+
+
+@orders
+@pytest.mark.parametrize("name", elementwise.BINARY)
+def test_binary_broadcasts(isa, name, order):
+    rng = np.random.default_rng(2)
+    a = reals(rng, (3, 18, 5, 7), np.float32, order)
+    for shape in ((), (1,), (18, 1, 1), (1, 18, 1, 1), (7,), (5, 1), (3, 1, 1, 1), (3, 18, 5, 7)):
+        b = arranged(reals(rng, shape, np.float32), order) if len(shape) == 4 else reals(rng, shape, np.float32)
+        for operands in ((a, b), (b, a)):
+            y, expected = np.empty_like(a), np.empty_like(a)
+            if elementwise.refuse_binary(y, *operands, name) is None:
+                elementwise.binary(y, *operands, name)
+                plain_binary.binary(expected, *operands, name)
+                np.testing.assert_array_equal(y, expected)
+            else:  # a vector along an axis that is not the innermost in memory has no contiguous loop
+                assert shape in ((7,), (5, 1))
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 33, 1000])
+@both_types
+def test_softmax(isa, size, dtype):
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal((5, size)) * 10).astype(dtype)
+    dy = reals(rng, x.shape, dtype)
+    for name in ("softmax", "log_softmax"):
+        y, dx, expected, gradient = np.empty_like(x), np.empty_like(x), np.empty(x.shape), np.empty(x.shape)
+        getattr(softmax, name)(y, x, 1)
+        getattr(plain_softmax, name)(expected, *wide(x), 1)
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(y, expected, rtol=1e2 * eps, atol=4 * eps if name == "log_softmax" else 1e-300)
+        getattr(softmax, f"{name}_backward")(dx, dy, y, 1)
+        getattr(plain_softmax, f"{name}_backward")(gradient, *wide(dy, y), 1)
+        scale = abs(dy).sum(1, keepdims=True)
+        assert (abs(dx - gradient) <= 1e2 * eps * scale).all()
+
+
+def test_softmax_of_infinities():
+    x = np.array([[0, np.inf, 1], [-np.inf, -np.inf, -np.inf], [np.nan, 0, 1], [-np.inf, 0, 0]], np.float32)
+    for name in ("softmax", "log_softmax"):
+        y, expected = np.empty_like(x), np.empty_like(x)
+        getattr(softmax, name)(y, x, 1)
+        getattr(plain_softmax, name)(expected, x, 1)
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+@both_types
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+@pytest.mark.parametrize("shape", [(4, 35), (1, 3, 70, 80), (5, 19, 4, 3), (3, 2, 5000), (2, 260, 20, 11)])
+def test_normalization(isa, shape, order, dtype):
+    """The four passes of batch normalization, of data whose mean is far from 0."""
+    rng = np.random.default_rng(4)
+    x = arranged((rng.standard_normal(shape) + 100).astype(dtype), order)
+    dy = reals(rng, shape, dtype, order)
+    c, eps = shape[1], np.finfo(dtype).eps
+    moments, precise = np.empty((2, c), dtype), x.astype(np.longdouble)
+    axes = (0, *range(2, x.ndim))
+    channels.moments(moments, x)
+    # in float64 the means of parts, merged in float64, cost some bits of the variance: mean / deviation is 100
+    rtol = (8 if dtype is np.float32 else 64) * eps
+    np.testing.assert_allclose(moments, [precise.mean(axes), precise.var(axes)], rtol=rtol)
+
+    w, b = (rng.standard_normal(c).astype(dtype) for _ in range(2))
+    for scale, shift in ((w, b), (None, None)):
+        y, reference = np.empty_like(x), np.empty(shape)
+        channels.normalize(y, x, moments, scale, shift, 1e-5)
+        plain_normalization.normalize(reference, *wide(x, moments), scale, shift, 1e-5)
+        np.testing.assert_allclose(y, reference, rtol=0, atol=64 * eps)  # |x̂ w + b| < 20
+
+    sums, expected = np.empty((2, c), dtype), np.empty((2, c))
+    channels.normalize_sums(sums, dy, x, moments, 1e-5)
+    plain_normalization.normalize_sums(expected, *wide(dy, x, moments), 1e-5)
+    size = x.size // c
+    np.testing.assert_allclose(sums, expected, rtol=0, atol=16 * eps * size)
+    dx, reference = np.empty_like(x), np.empty(shape)
+    channels.batch_norm_backward(dx, dy, x, moments, sums, w, 1e-5)
+    plain_normalization.batch_norm_backward(reference, *wide(dy, x, moments, sums, w), 1e-5)
+    np.testing.assert_allclose(dx, reference, rtol=0, atol=64 * eps)
+
+
+@orders
+@both_types
+def test_sum(isa, dtype, order):
+    rng = np.random.default_rng(5)
+    for shape, axes in (
+        ((6, 33), (0,)),
+        ((6, 33), (1,)),
+        ((3, 18, 5, 7), (0, 2, 3)),
+        ((3, 18, 5, 7), (2, 3)),
+        ((3, 18, 5, 7), (0, 1, 2, 3)),
+        ((2, 3, 9000), (2,)),
+        ((70000, 3), (0,)),
+    ):
+        x = integers(rng, shape, dtype, order)
+        for keepdims in (False, True):
+            expected = x.sum(axes, keepdims=keepdims, dtype=np.float64)
+            y = np.empty(expected.shape, dtype)
+            if channels.refuse_sum(y, x, axes, keepdims) is None:
+                channels.sum(y, x, axes, keepdims)
+                np.testing.assert_array_equal(y, expected)  # integers: exact
+            else:
+                assert order != "C" or axes == (2, 3)
+
+
+@both_types
+@pytest.mark.parametrize(("m", "i", "o"), [(8, 1, 1), (9, 17, 33), (64, 100, 10), (33, 129, 70)])
+def test_linear_and_matmul_are_exact_on_integers(isa, m, i, o, dtype):
+    rng = np.random.default_rng(6)
+    x, w, b, y = *(integers(rng, s, dtype) for s in ((m, i), (o, i), (o,))), np.empty((m, o), dtype)
+    for bias in (b, None):
+        expected = np.empty((m, o))
+        linear.linear(y, x, w, bias)
+        plain_linear.linear(expected, *wide(x, w), bias)
+        np.testing.assert_array_equal(y, expected)
+    for ta in (False, True):
+        for tb in (False, True):
+            a, c = (x.T.copy() if ta else x), (w if tb else w.T.copy())
+            linear.matmul(y, a, c, ta, tb)
+            np.testing.assert_array_equal(y, x @ w.T)
+
+
+def test_large_averages_are_accurate(isa):
+    """A few units in the last place, for windows of 224² elements with a mean far from 0."""
+    rng = np.random.default_rng(7)
+    x = (rng.random((1, 16, 224, 224)) + 1).astype(np.float32)
+    expected = x.mean((2, 3), keepdims=True, dtype=np.float64)
+    for order in ("C", "channels_last", "sliced"):
+        y = np.empty((1, 16, 1, 1), np.float32)
+        with kernels.backend("native"):
+            kernels.run("avg_pool", y, arranged(x, order), AdaptivePoolSpec((1, 1)).windows((224, 224)))
+        np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(np.float32).eps)
+
+
+def test_pooling_on_every_instruction_set(isa):
+    rng = np.random.default_rng(8)
+    spec = PoolSpec((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 2), True)
+    for order in ("C", "channels_last", "sliced"):
+        x = integers(rng, (2, 21, 9, 40), np.float32, order)
+        windows = spec.windows(x.shape[2:])
+        for name in ("max_pool", "max_pool_indices", "avg_pool"):
+            dtype = np.int64 if name == "max_pool_indices" else np.float32
+            y = np.empty((2, 21, *spec.output_size(x.shape[2:])), dtype)
+            expected = np.empty_like(y)
+            with kernels.backend("native"):
+                kernels.run(name, y, x, windows)
+            getattr(naive_pool, name)(expected, x, windows)
+            np.testing.assert_array_equal(y, expected)
+
+
+def test_refusals():
+    x = np.ones((4, 8), np.float32)
+    y = np.empty_like(x)
+    assert "has no cos" in elementwise.refuse_unary(y, x, "cos")
+    assert "has no less" in elementwise.refuse_binary(y, x, x, "less")
+    for wrong, reason in (
+        (x.astype(np.float64), "dtype"),
+        (arranged(x, "misaligned"), "misaligned"),
+        (arranged(x, "sliced"), "not contiguous"),
+    ):
+        assert reason in elementwise.refuse_unary(y, wrong, "relu")
+        assert reason in softmax.refuse(y, wrong, 1)
+    assert "float32 and float64" in elementwise.refuse_unary(np.ones(3, int), np.ones(3, int), "relu")
+    assert "rows" in linear.refuse_linear(y[:1], x[:1], x, None)
+    assert "empty" in channels.refuse_moments(y, x[:0])
+    assert "contiguous" in channels.refuse_moments(y, np.ones((4, 8, 6))[:, :, ::2])
+
+
+def large_calls():
+    """(kernel, output, arguments) of work large enough to be split between threads."""
+    rng = np.random.default_rng(9)
+    calls = []
+    for order in ("C", "channels_last"):
+        x = reals(rng, (4, 70, 30, 31), np.float32, order)
+        dy, y = np.empty_like(x), np.empty_like(x)
+        dy[...] = rng.standard_normal(x.shape)
+        channel = np.abs(rng.standard_normal((2, 70))).astype(np.float32)
+        spec = ConvSpec((1, 1), ((1, 1),) * 2, (1, 1))
+        w = reals(rng, (70, 70, 3, 3), np.float32)
+        depthwise, kernel = ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 70), reals(rng, (70, 1, 3, 3), np.float32)
+        pooling = PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1))
+        windows, size = pooling.windows(x.shape[2:]), (4, 70, *pooling.output_size(x.shape[2:]))
+        pooled = np.empty_like(x, shape=size)
+        pooled[...] = rng.standard_normal(size)
+        calls += [
+            ("conv", y, x, w, None, spec),
+            ("conv_backward_data", y, dy, w, None, spec),
+            ("conv_backward_weights", np.empty_like(w), dy, x, spec),
+            ("conv", y, x, kernel, None, depthwise),
+            ("conv_backward_data", y, dy, kernel, None, depthwise),
+            ("conv_backward_weights", np.empty_like(kernel), dy, x, depthwise),
+            ("max_pool", pooled.copy(order="K"), x, windows),
+            ("max_pool_indices", np.empty_like(pooled, np.int64), x, windows),
+            ("max_pool_backward", y, pooled, x, windows),
+            ("avg_pool", pooled.copy(order="K"), x, windows),
+            ("avg_pool_backward", y, pooled, windows),
+            ("avg_pool", np.empty((4, 70, 1, 1), np.float32), x, AdaptivePoolSpec((1, 1)).windows((30, 31))),
+            ("unary", y, x, "gelu"),
+            ("unary_backward", y, dy, x, x, "gelu"),
+            ("binary", y, x, dy, "add"),
+            ("binary", y, x, channel[0].reshape(-1, 1, 1), "mul"),
+            ("sum", np.empty(70, np.float32), x, (0, 2, 3), False),
+            ("sum", np.empty((), np.float32), x, (0, 1, 2, 3), False),
+            ("moments", np.empty((2, 70), np.float32), x),
+            ("normalize", y, x, channel, None, None, 1e-5),
+            ("normalize_sums", np.empty((2, 70), np.float32), dy, x, channel, 1e-5),
+            ("batch_norm_backward", y, dy, x, channel, channel, None, 1e-5),
+        ]
+    a, b = reals(rng, (300, 400), np.float32), reals(rng, (500, 400), np.float32)
+    rows = np.empty_like(a)
+    return [
+        *calls,
+        ("softmax", rows, a, 1),
+        ("log_softmax", rows, a, 1),
+        ("softmax_backward", rows, a, a.copy(), 1),
+        ("log_softmax_backward", rows, a, a.copy(), 1),
+        ("linear", np.empty((300, 500), np.float32), a, b, None),
+        ("matmul", np.empty((400, 400), np.float32), a, a.copy(), True, False),
+    ]
+
+
+def test_results_do_not_depend_on_the_number_of_threads(isa):
+    with kernels.backend("native"):
+        for name, out, *arguments in large_calls():
+            results = []
+            for threads in (1, 2, 3):
+                out.fill(-7)
+                with num_threads(threads):
+                    kernels.run(name, out, *arguments)
+                results.append(out.tobytes())
+            assert len(set(results)) == 1, name
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mprotect"), reason="needs mprotect")
+def test_no_access_past_an_array(isa):
+    """Arrays flush against pages that may not be touched; in a process of its own, since a stray access kills it."""
+    script = Path(__file__).with_name("guarded.py")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, str(script), isa], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"died of signal {-done.returncode}: {done.stderr}"
+    assert int(done.stdout) > 1000
+
+
+def denormals_work():
+    tiny = np.full(8, 1e-40, np.float32)
+    return bool((tiny * np.float32(0.5) > 0).all())
+
+
+def test_denormals_are_flushed_inside_and_not_outside():
+    assert denormals_work()
+    for size in (16, 1 << 20):  # serial and parallel
+        x = np.full(size, 1e-40, np.float32)
+        y = np.empty_like(x)
+        with num_threads(2):
+            elementwise.binary(y, x, x, "add")
+        assert not y.any()
+        assert denormals_work()
+
+
+def parallel_answer():
+    x = np.random.default_rng(10).standard_normal((4, 16, 40, 40), dtype=np.float32)
+    w = np.random.default_rng(11).standard_normal((16, 16, 3, 3), dtype=np.float32)
+    y = np.empty_like(x)
+    with kernels.backend("native"), num_threads(2):
+        kernels.run("conv", y, x, w, None, ConvSpec((1, 1), ((1, 1),) * 2, (1, 1)))
+        kernels.run("unary", y, y, "relu")
+    return y.tobytes()
+
+
+def send_answer(queue):
+    queue.put(parallel_answer())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_works_and_does_not_hang():
+    expected = parallel_answer()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=send_answer, args=(queue,))
+    child.start()
+    try:
+        assert queue.get(timeout=30) == expected
+        child.join(timeout=30)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+    assert parallel_answer() == expected
+
+
+def test_two_python_threads_at_once():
+    expected = parallel_answer()
+    answers = []
+
+    def work():
+        for _ in range(20):
+            answers.append(parallel_answer() == expected)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert answers == [True] * 40
+
+
+def test_the_gil_is_released():
+    """While one thread is inside a kernel another one goes on."""
+    x = np.zeros(1 << 23, np.float32)
+    spans = []
+
+    def work():
+        begin = time.perf_counter()
+        with num_threads(1):
+            elementwise.unary(x, x, "gelu")
+        spans.append((begin, time.perf_counter()))
+
+    worker = threading.Thread(target=work)
+    ticks = []
+    worker.start()
+    while worker.is_alive():
+        ticks.append(time.perf_counter())
+        time.sleep(0)
+    (begin, end), inside = spans[0], 0.25
+    quarter = inside * (end - begin)
+    assert any(begin + quarter < tick < end - quarter for tick in ticks)
+
+
+def test_changing_shapes_leave_memory_flat():
+    """C allocates nothing itself; what Python holds for it is bounded."""
+    rng = np.random.default_rng(12)
+
+    def calls(n):
+        with kernels.backend("native"), num_threads(1):
+            for _ in range(n):
+                x = np.ones((1, *rng.integers(1, 20, 3)), np.float32)
+                spec = PoolSpec((2, 2), (1, 1), ((1, 1),) * 2, (1, 1))
+                y = np.empty((*x.shape[:2], x.shape[2] + 1, x.shape[3] + 1), np.float32)
+                kernels.run("max_pool", y, x, spec.windows(x.shape[2:]))
+                kernels.run("unary", y, y, "relu")
+                kernels.run("moments", np.empty((2, x.shape[1]), np.float32), x)
+
+    tracemalloc.start()
+    try:
+        calls(3000)  # fills the caches
+        before, _ = tracemalloc.get_traced_memory()
+        calls(2000)
+        assert tracemalloc.get_traced_memory()[0] - before < 2000 * 100  # bytes: less than any one object a call
+    finally:
+        tracemalloc.stop()
