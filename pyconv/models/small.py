@@ -50,7 +50,7 @@ def catnet(num_classes: int = 2, in_channels: int = 3, width: int = 16) -> nn.Mo
         *_block(2 * width, 4 * width),
         nn.MaxPool2d(2),
         *_block(4 * width, 8 * width),
-        *_head(8 * width, num_classes, dropout=0.3),
+        *_head(8 * width, num_classes, dropout=0.5),
     )
 
 

@@ -28,6 +28,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "model": "catnet",
             "epochs": 60,
             "batch_size": 32,
+            "weight_decay": 0.5,  # 209 images: with 0.01 the network learns them by heart
             "class_weights": "balanced",
             "augment": ("flip", "shift=0.1", "colour=0.3"),
         },
