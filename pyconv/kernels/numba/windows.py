@@ -21,10 +21,18 @@ def covers_axis(window: Window, size: int) -> bool:
     return len(window.count) == 1 and int(window.count[0]) == size
 
 
-def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple, tuple]:
-    """Starts, counts, divisors (as `dtype`), steps and largest counts, each for three axes."""
-    starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
-    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps, tuple(int(c.max()) for c in counts)
+def tables(windows: tuple[Window, ...]) -> tuple[tuple, tuple, tuple, tuple]:
+    """Starts, counts, divisors and steps, each for three axes."""
+    return tuple(zip(*triple(windows, _POINT), strict=True))  # type: ignore[return-value]
+
+
+@jit
+def largest(counts):
+    """The most elements that a window has along an axis."""
+    most = 0
+    for count in counts:
+        most = max(most, count)
+    return most
 
 
 @jit
