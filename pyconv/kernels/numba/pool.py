@@ -6,14 +6,12 @@ memory order makes contiguous: the channels of a pixel (channels-last), else the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pyconv.kernels.numba.layout import Flat, kernel, source, target
 from pyconv.kernels.numba.runtime import jit, parallel
-from pyconv.kernels.numba.tile import get, larger, put
-from pyconv.kernels.numba.windows import covers_axis, full_size, largest, regular, tables
+from pyconv.kernels.numba.tile import get, put
+from pyconv.kernels.numba.windows import combine, full_size, largest, regular, tables
 from pyconv.kernels.spec import Window
 
 BLOCK = 4096  # elements of rows that are reduced together: with the results they stay in L1
@@ -34,17 +32,6 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 @kernel
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
-    if (
-        dx.ndim > 3
-        and dx.flags.c_contiguous
-        and all(covers_axis(w, n) for w, n in zip(windows, dx.shape[2:], strict=True))
-    ):
-        start, count, divisor = np.array(
-            [[0], [dx[0, 0].size], [math.prod(int(w.divisor[0]) for w in windows)]], np.int64
-        )
-        whole = Window(start, count, divisor, 1)  # the axes as one
-        avg_pool_backward(dx.reshape(*dx.shape[:2], -1), dy.reshape(*dy.shape[:2], 1), (whole,))
-        return
     out, gradient, size = target(dx), source(dy), full_size(dx)
     lanes = min(_lanes(out, dx), _lanes(gradient, dy))
     units = dx.size // (size[4] * lanes)
@@ -65,14 +52,6 @@ def _lanes(flat: Flat, a: np.ndarray) -> int:
     """How many elements of a row belong together: all channels of a pixel, or 1 where rows hold a single channel."""
     follow = flat.strides[1] == 1 and (a.shape[-1] == 1 or flat.strides[4] == a.shape[1])
     return a.shape[1] if follow else 1
-
-
-@jit
-def _combine(a, b, mean):
-    """The sum, or (mean is None) the larger."""
-    if mean is None:
-        return larger(a, b)
-    return a + b
 
 
 @jit
@@ -132,7 +111,7 @@ def _reduce_rows(
                 for w in range(across):
                     value = empty
                     for k in range(counts[2][w]):
-                        value = _combine(value, get(rows, h * gap + starts[2][w] + k * steps[2]), mean)
+                        value = combine(value, get(rows, h * gap + starts[2][w] + k * steps[2]), mean)
                     put(results, h * pitch + w, value)
         for h in range(height):
             plane, at = (first + h) // len(taps), (first + h) % len(taps)
@@ -158,11 +137,11 @@ def _reduce_taps(row, to, x, start, offsets, taps, along, width, empty, mean):
     if done == 3:
         a, b, c = start + offsets[0], start + offsets[1], start + offsets[2]
         for i in range(width):
-            put(row, to + i, _combine(_combine(get(x, a + i), get(x, b + i), mean), get(x, c + i), mean))
+            put(row, to + i, combine(combine(get(x, a + i), get(x, b + i), mean), get(x, c + i), mean))
     elif done == 2:
         a, b = start + offsets[0], start + offsets[1]
         for i in range(width):
-            put(row, to + i, _combine(get(x, a + i), get(x, b + i), mean))
+            put(row, to + i, combine(get(x, a + i), get(x, b + i), mean))
     elif done == 1:
         a = start + offsets[0]
         for i in range(width):
@@ -174,10 +153,10 @@ def _reduce_taps(row, to, x, start, offsets, taps, along, width, empty, mean):
         a = start + offsets[t]
         if along == 1:
             for i in range(width):
-                put(row, to + i, _combine(get(row, to + i), get(x, a + i), mean))
+                put(row, to + i, combine(get(row, to + i), get(x, a + i), mean))
         else:
             for i in range(width):
-                put(row, to + i, _combine(get(row, to + i), get(x, a + i * along), mean))
+                put(row, to + i, combine(get(row, to + i), get(x, a + i * along), mean))
 
 
 @jit
@@ -188,16 +167,16 @@ def _reduce_windows(results, to, count, rows, a, step, most, stride, mean):
     if stride == 2 and most == 2:
         taps = 2
         for i in range(count):
-            put(results, to + i, _combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean))
+            put(results, to + i, combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean))
     elif stride == 2 and most >= 3:
         taps = 3
         for i in range(count):
-            value = _combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean)
-            put(results, to + i, _combine(value, get(rows, c + 2 * i), mean))
+            value = combine(get(rows, a + 2 * i), get(rows, b + 2 * i), mean)
+            put(results, to + i, combine(value, get(rows, c + 2 * i), mean))
     elif stride == 1 and most >= 3:
         taps = 3
         for i in range(count):
-            put(results, to + i, _combine(_combine(get(rows, a + i), get(rows, b + i), mean), get(rows, c + i), mean))
+            put(results, to + i, combine(combine(get(rows, a + i), get(rows, b + i), mean), get(rows, c + i), mean))
     else:
         taps = 1
         for i in range(count):
@@ -205,7 +184,7 @@ def _reduce_windows(results, to, count, rows, a, step, most, stride, mean):
     for k in range(taps, most):
         b = a + k * step
         for i in range(count):
-            put(results, to + i, _combine(get(results, to + i), get(rows, b + i * stride), mean))
+            put(results, to + i, combine(get(results, to + i), get(rows, b + i * stride), mean))
 
 
 @jit
@@ -223,22 +202,24 @@ def _reduce_pixels(
         d, h = at // y_size[3], at % y_size[3]
         _reduce_taps(row, 0, x, x_start + n * x_strides[0], offsets[at], taps[at], 1, width * channels, empty, mean)
         for w in range(y_size[4]):
-            a = starts[2][w] * channels
-            b = a + steps[2] * channels
-            if counts[2][w] >= 2:
+            count, a, hop = counts[2][w], starts[2][w] * channels, steps[2] * channels
+            for c in range(channels if count > 2 else 0):
+                put(result, c, combine(get(row, a + c), get(row, a + hop + c), mean))
+            for k in range(2, count - 1):
+                b = a + k * hop
                 for c in range(channels):
-                    put(result, c, _combine(get(row, a + c), get(row, b + c), mean))
-            else:
-                for c in range(channels):
-                    put(result, c, get(row, a + c) if counts[2][w] else empty)
-            for k in range(2, counts[2][w]):
-                a = (starts[2][w] + k * steps[2]) * channels
-                for c in range(channels):
-                    put(result, c, _combine(get(result, c), get(row, a + c), mean))
+                    put(result, c, combine(get(result, c), get(row, b + c), mean))
             to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3] + w * y_strides[4]
             divisor = y.dtype.type(1 if mean is None else divisors[0][d] * divisors[1][h] * divisors[2][w])
+            b = a + (count - 1) * hop
             for c in range(channels):
-                put(y, to + c * y_strides[1], get(result, c) if mean is None else get(result, c) / divisor)
+                if count > 2:
+                    value = combine(get(result, c), get(row, b + c), mean)
+                elif count == 2:
+                    value = combine(get(row, a + c), get(row, b + c), mean)
+                else:
+                    value = get(row, a + c) if count == 1 else empty
+                put(y, to + c * y_strides[1], value if mean is None else value / divisor)
 
 
 @jit
