@@ -18,6 +18,7 @@ from pyconv.kernels.spec import ConvSpec
 
 FEW = MR  # channels a group that fill no more than a tile
 COLUMN_BYTES = 8 << 20  # of the products that wait to be added up; one image at least
+MACS = 4  # multiply-adds in a register tile that take as long as moving one element
 PIECES = 16  # that the weight gradient's work is cut into, whatever the threads: the order of its sums must not vary
 
 
@@ -86,7 +87,7 @@ def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: C
     counts = spec.groups, outs, ins, slices
     tiles = -(-outs // (VECTOR_BYTES // dw.itemsize))
     parts = np.empty(slices * spec.groups * -(-depth // MR) * MR * tiles * VECTOR_BYTES // dw.itemsize, dw.dtype)
-    work = int(np.prod(size)) * dw.size
+    work = int(np.prod(size)) * dw.size // MACS
     arguments = parts, *gradient, size, *given, x_size, taps.stride, taps.offsets, counts, rows
     parallel(gemm.correlate, slices * panels, work, *arguments)
     gathered = *weights, _places(taps, weights), parts, counts, rows
@@ -116,7 +117,7 @@ def _convolve(
     units, count = -(-pixels // gemm.PIXELS) * groups, threads.get_num_threads()
     parts = 1 if units >= 4 * count else min(tiles, count)
     arguments = *y, y_size, *x, x_size, taps.stride, taps.offsets, packed, bias, (*counts, parts), rows
-    parallel(gemm.convolve, units * parts, pixels * groups * outs * depth, *arguments)
+    parallel(gemm.convolve, units * parts, pixels * groups * outs * depth // MACS, *arguments)
 
 
 def _places(taps: Taps, weights: Flat) -> np.ndarray:

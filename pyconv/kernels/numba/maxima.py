@@ -58,7 +58,7 @@ def _run_locate(
     place = np.empty(0, np.int32 if height * size[4] < 2**31 else np.int64)
     starts, counts, _, steps = tables(windows)
     common = *given, size, given.channels_last, chunk, parts, starts, counts, steps, place
-    parallel(_locate, planes * parts, 2 * x.size, *target(out), *gradient, y_size, *common, indices)
+    parallel(_locate, planes * parts, 4 * x.size, *target(out), *gradient, y_size, *common, indices)
 
 
 @jit
@@ -150,7 +150,7 @@ def _compare_rows(values, places, to, a, b, count):
 
 @jit
 def _search_row(values, places, to, spare, row, lead, place, origin, stride, starts, counts, step, most, channels):
-    """values[to:], places[to:] = the maxima of all windows along a row that begins at `place`; -inf, -1 for empty ones."""
+    """values[to:], places[to:] = the maxima of all windows along a row that begins at `place`; -inf and -1 for none."""
     if stride == 0:
         for w in range(len(starts)):
             a = starts[w] * channels

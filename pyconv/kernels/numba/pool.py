@@ -1,10 +1,14 @@
 """Maximum and average pooling and the gradient of the average, from the tables of windows that `kernels/spec.py` makes.
 
+That gradient is such a pooling too: an element of dx is the sum of the dy whose windows hold it.
+
 All rows of a window are made one row first, then what the window shows of that row is made one. Loops run over what the
 memory order makes contiguous: the channels of a pixel (channels-last), else the windows of a row or of several.
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 import numpy as np
 
@@ -32,10 +36,16 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 @kernel
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
-    out, gradient, size = target(dx), source(dy), full_size(dx)
-    lanes = min(_lanes(out, dx), _lanes(gradient, dy))
-    units = dx.size // (size[4] * lanes)
-    parallel(_spread, units, 2 * dx.size, *out, size, *gradient, dy.shape[-1], lanes, *tables(windows))
+    turned, uniform = [], True
+    for window, size in zip(windows, dx.shape[2:], strict=True):
+        *table, same = _adjoint(*window, size)
+        turned.append(Window(*table))
+        uniform &= same
+    if not uniform:
+        divisor = reduce(np.multiply.outer, [w.divisor for w in windows])
+        dy = dy / divisor.astype(dy.dtype)
+        turned = [w._replace(divisor=np.ones_like(w.divisor)) for w in turned]
+    _run_reduce(dx, dy, tuple(turned), True)
 
 
 def _run_reduce(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...], mean: bool | None) -> None:
@@ -44,7 +54,16 @@ def _run_reduce(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...], mean:
     function, lanes = (_reduce_rows, 1) if _lanes(given, x) == 1 else (_reduce_pixels, size[1])
     units = y.size // (size[4] * lanes)
     parallel(
-        function, units, x.size, *target(y), size, y.flags.c_contiguous, *given, x.shape[-1], *tables(windows), mean
+        function,
+        units,
+        x.size + y.size,
+        *target(y),
+        size,
+        y.flags.c_contiguous,
+        *given,
+        x.shape[-1],
+        *tables(windows),
+        mean,
     )
 
 
@@ -149,14 +168,19 @@ def _reduce_taps(row, to, x, start, offsets, taps, along, width, empty, mean):
     else:
         for i in range(width):
             put(row, to + i, empty)
-    for t in range(done, taps):
-        a = start + offsets[t]
-        if along == 1:
+    while done < taps:
+        a, b = start + offsets[done], start + offsets[min(done + 1, taps - 1)]
+        if along == 1 and done + 1 < taps:
+            done += 1
+            for i in range(width):
+                put(row, to + i, combine(combine(get(row, to + i), get(x, a + i), mean), get(x, b + i), mean))
+        elif along == 1:
             for i in range(width):
                 put(row, to + i, combine(get(row, to + i), get(x, a + i), mean))
         else:
             for i in range(width):
                 put(row, to + i, combine(get(row, to + i), get(x, a + i * along), mean))
+        done += 1
 
 
 @jit
@@ -232,133 +256,20 @@ def _as_dtype(values, like):
 
 
 @jit
-def _cover(start, count, step, size):
-    """For each input along an axis the outputs whose windows may hold it: the first, past the last; and their most."""
-    first, stop = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    room = 1
+def _adjoint(start, count, divisor, step, size):
+    """The windows that show each input along an axis the outputs whose windows hold it: start, count, divisor and step;
+    and whether all divisors were the same, which theirs is then.
+    """
+    first, last, number = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+    apart, same = 1, True
     for o in range(len(start)):
+        same = same and divisor[o] == divisor[0]
         for k in range(count[o]):
             i = start[o] + k * step
-            if stop[i] == 0:
+            if number[i] == 0:
                 first[i] = o
-            stop[i] = o + 1
-            room = max(room, stop[i] - first[i])
-    return first, stop, room
-
-
-@jit
-def _holds(start, count, step, i):
-    return start <= i < start + count * step and (step == 1 or (i - start) % step == 0)
-
-
-@jit
-def _spread(
-    begin, end, dx, dx_start, dx_strides, size, dy, dy_start, dy_strides, width, lanes, starts, counts, divisors, steps
-):
-    """A unit is a row of dx, of an image (lanes > 1) or a plane: the sum of the rows of dy whose windows hold it.
-
-    A row of dy is divided and spread along its row when it is met first, and kept while later rows need it.
-    """
-    first_d, stop_d, room_d = _cover(starts[0], counts[0], steps[0], size[2])
-    first_h, stop_h, room_h = _cover(starts[1], counts[1], steps[1], size[3])
-    most = largest(counts[2])
-    origin, _, _, stride = regular(starts[2], counts[2], steps[2], most, size[4])
-    if lanes > 1:
-        stride = 0
-    lead = max(0, -origin) if stride else 0  # what padding takes lies around the row
-    reach = max(lead + size[4], lead + origin + (width - 1) * stride + (most - 1) * steps[2] + 1) * lanes
-    kept, which = np.empty(room_d * room_h * reach, dx.dtype), np.full(room_d * room_h, -1)
-    share, shares = np.empty(width * lanes, dx.dtype), _as_dtype(divisors[2], dx)
-    along = 1 if lanes > 1 else dx_strides[4]
-    for unit in range(begin, end):
-        h, d, plane = unit % size[3], unit // size[3] % size[2], unit // (size[3] * size[2])
-        n, c = (plane, 0) if lanes > 1 else (plane // size[1], plane % size[1])
-        to = dx_start + n * dx_strides[0] + c * dx_strides[1] + d * dx_strides[2] + h * dx_strides[3]
-        rows = 0
-        for i in range(first_d[d], stop_d[d]):
-            for j in range(first_h[h], stop_h[h]):
-                if not (
-                    _holds(starts[0][i], counts[0][i], steps[0], d) and _holds(starts[1][j], counts[1][j], steps[1], h)
-                ):
-                    continue
-                slot, name = i % room_d * room_h + j % room_h, (plane * len(starts[0]) + i) * len(starts[1]) + j
-                row = slot * reach
-                if which[slot] != name:
-                    which[slot] = name
-                    at = dy_start + n * dy_strides[0] + c * dy_strides[1] + i * dy_strides[2] + j * dy_strides[3]
-                    area = dx.dtype.type(divisors[0][i] * divisors[1][j])
-                    _divide(share, dy, at, dy_strides[4], shares, area, lanes)
-                    for k in range(row, row + reach):
-                        put(kept, k, dx.dtype.type(0))
-                    if stride:
-                        _spread_windows(kept, row + lead + origin, steps[2], most, stride, share, width)
-                    else:
-                        _spread_pixels(kept, row, starts[2], counts[2], steps[2], share, lanes)
-                _put_row(dx, to, along, kept, row + lead, size[4] * lanes, rows > 0)
-                rows += 1
-        if rows == 0:
-            for k in range(size[4] * lanes):
-                put(dx, to + k * along, dx.dtype.type(0))
-
-
-@jit
-def _divide(share, dy, at, along, shares, area, lanes):
-    """share = a row of dy over the sizes of its windows."""
-    if lanes > 1:
-        for w in range(len(shares)):
-            divisor = area * shares[w]
-            for lane in range(w * lanes, (w + 1) * lanes):
-                put(share, lane, get(dy, at + lane) / divisor)
-    elif along == 1:
-        for w in range(len(shares)):
-            put(share, w, get(dy, at + w) / (area * get(shares, w)))
-    else:
-        for w in range(len(shares)):
-            put(share, w, get(dy, at + w * along) / (area * get(shares, w)))
-
-
-@jit
-def _put_row(dx, to, along, row, start, count, add):
-    """dx[to:] = row[start:], or added to it."""
-    if along != 1:
-        for i in range(count):
-            before = get(dx, to + i * along) if add else dx.dtype.type(0)
-            put(dx, to + i * along, before + get(row, start + i))
-    elif add:
-        for i in range(count):
-            put(dx, to + i, get(dx, to + i) + get(row, start + i))
-    else:
-        for i in range(count):
-            put(dx, to + i, get(row, start + i))
-
-
-@jit
-def _spread_pixels(row, start, starts, counts, step, share, lanes):
-    """row[start:] += for each pixel its share, at every pixel of its window."""
-    for w in range(len(starts)):
-        for k in range(counts[w]):
-            to = start + (starts[w] + k * step) * lanes
-            for lane in range(lanes):
-                put(row, to + lane, get(row, to + lane) + get(share, w * lanes + lane))
-
-
-@jit
-def _spread_windows(row, a, step, most, stride, share, count):
-    """row[a + i * stride + k * step] += share[i] for k < most."""
-    if stride == 2 and most == 2 and step == 1:
-        for i in range(count):
-            put(row, a + 2 * i, get(row, a + 2 * i) + get(share, i))
-            put(row, a + 2 * i + 1, get(row, a + 2 * i + 1) + get(share, i))
-        return
-    if count == 1 and step == 1:
-        for k in range(most):
-            put(row, a + k, get(row, a + k) + share[0])
-        return
-    for k in range(most):
-        b = a + k * step
-        if stride == 1:
-            for i in range(count):
-                put(row, b + i, get(row, b + i) + get(share, i))
-        else:
-            for i in range(count):
-                put(row, b + i * stride, get(row, b + i * stride) + get(share, i))
+            else:
+                apart = o - last[i]
+            last[i] = o
+            number[i] += 1
+    return first, number, np.full(size, divisor[0]), apart, same

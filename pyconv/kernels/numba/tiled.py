@@ -70,7 +70,7 @@ def _run(
     out, *inputs = (a.reshape(-1) for a in arrays)
     height, width = (int(w.count[0]) for w in triple(windows, POINT)[1:])
     across = y.shape[-1]
-    work = len(arrays) * y.size * height * width
+    work = y.size * height * width * (4 if function is _locate else 1)
     parallel(function, y.size // across, work, out, *map(read_only, inputs), height, across, width, *more)
 
 
@@ -92,10 +92,10 @@ def _reduce(begin, end, y, x, height, across, width, area):
                 put(lines, i, combine(get(x, a + 2 * i), get(x, a + 2 * i + 1), area))
         else:
             for i in range(rows * height * across):
-                put(lines, i, get(x, a + i * width))
-            for k in range(1, width):
-                for i in range(rows * height * across):
-                    put(lines, i, combine(get(lines, i), get(x, a + i * width + k), area))
+                value = get(x, a + i * width)
+                for k in range(1, width):
+                    value = combine(value, get(x, a + i * width + k), area)
+                put(lines, i, value)
         for r in range(rows):
             at, to = r * height * across, (first + r) * across
             for j in range(1, height - 1):
