@@ -10,7 +10,7 @@ import numpy as np
 
 from pyconv.kernels import threads
 from pyconv.kernels.numba import gemm
-from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad
+from pyconv.kernels.numba.geometry import Taps, backward_phases, every, fold, forward_taps, pad
 from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
 from pyconv.kernels.numba.runtime import parallel
 from pyconv.kernels.numba.tile import MR, VECTOR_BYTES
@@ -47,8 +47,10 @@ def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndar
     weights, whole, given = source(w), target(dx), source(dy)
     strides = ins * weights.strides[0], weights.strides[1], weights.strides[0]
     counts = spec.groups, outs, ins
-    for part, size, taps in backward_phases(whole, triple(dx.shape[2:], 1), spec, w.shape[2:]):
-        _convolve(part, (len(dx), *size), given, triple(dy.shape[2:], 1), weights, strides, b, counts, taps)
+    dy_size = triple(dy.shape[2:], 1)
+    for first, size, taps in backward_phases(dx.shape[2:], spec, w.shape[2:]):
+        part = every(whole, triple(spec.stride, 1), first)
+        _convolve(part, (len(dx), *size), given, dy_size, weights, strides, b, counts, taps)
 
 
 def _add_columns(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:

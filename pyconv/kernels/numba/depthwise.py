@@ -10,9 +10,13 @@ q is channel q // share of the input; a data gradient with several outputs a gro
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
-from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad
+from pyconv.kernels.numba.geometry import Phase, backward_phases, every, fold, forward_taps, pad
 from pyconv.kernels.numba.layout import Flat, kernel, read_only, source, target, triple
 from pyconv.kernels.numba.runtime import jit, parallel
 from pyconv.kernels.numba.tile import get, put
@@ -20,6 +24,7 @@ from pyconv.kernels.spec import ConvSpec
 
 PIECES = 16  # into how many the weight gradient of rows is cut, whatever the threads
 BLOCK = 512  # elements of a shifted vector: sums of this length stay in L1
+LAYING_OUT = 4  # products that take as long as copying an element of the input
 UNROLLED = 32  # elements that LLVM deals with at a time where it unrolls a loop over vectors
 
 
@@ -29,12 +34,28 @@ def refuse(out: np.ndarray, first: np.ndarray, second: np.ndarray, *rest: object
     return None if w.shape[1] == 1 else f"it needs one input channel a group, not {w.shape[1]}"
 
 
+class Plan(NamedTuple):
+    """What depends on shapes alone: the phases of the result, their taps one after another, and the grid (`_grid`)."""
+
+    apart: tuple[int, ...]  # in the result, the elements of a phase
+    firsts: np.ndarray  # (P, 3): where in the result a phase begins
+    sizes: np.ndarray  # (P, 3): none is larger than the first
+    bounds: np.ndarray  # (P + 1,): of each phase's taps
+    stride: tuple[int, int, int]  # of the input
+    offsets: np.ndarray  # (T, 3)
+    columns: np.ndarray  # (T,): where a tap's weight stands in a filter
+    first: np.ndarray  # (3,): the least offset
+    shifts: np.ndarray  # (T,)
+    grid: tuple[int, ...]
+    products: int  # of a plane
+
+
 @kernel
 def conv(y: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
     """y (N, C*M, *O) = x (N, C, *I) * w (C*M, 1, *R) + b (C*M,)."""
     x, spec = pad(x, spec)
-    whole = target(y), triple(y.shape[2:], 1), forward_taps(spec, w.shape[2:])
-    _convolve(y.shape[:2], [whole], x, w, b, 1, w.shape[0] // x.shape[1])
+    plan = _forward_plan(y.shape[2:], spec, w.shape[2:])
+    _convolve(target(y), y.shape[:2], x, w, b, plan, 1, w.shape[0] // x.shape[1])
 
 
 @kernel
@@ -43,64 +64,79 @@ def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndar
     if spec.padding_mode != "zeros":
         fold(conv_backward_data, dx, dy, w, b, spec)
         return
-    phases = list(backward_phases(target(dx), triple(dx.shape[2:], 1), spec, w.shape[2:]))
-    _convolve(dx.shape[:2], phases, dy, w, b, w.shape[0] // dx.shape[1], 1)
+    plan = _backward_plan(dx.shape[2:], spec, w.shape[2:])
+    _convolve(target(dx), dx.shape[:2], dy, w, b, plan, w.shape[0] // dx.shape[1], 1)
 
 
 @kernel
 def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: ConvSpec) -> None:
     """dw (C*M, 1, *R) from dy (N, C*M, *O) and x (N, C, *I)."""
     x, spec = pad(x, spec)
-    taps = forward_taps(spec, dw.shape[2:])
+    plan = _forward_plan(dy.shape[2:], spec, dw.shape[2:])
     gradient, given = source(dy), source(x)
     y_size, x_size = (*dy.shape[:2], *triple(dy.shape[2:], 1)), triple(x.shape[2:], 1)
-    common = *gradient, y_size, *given, x_size, taps.stride
+    common = *gradient, y_size, *given, x_size, plan.stride
+    work = dy.size * len(plan.offsets) + LAYING_OUT * x.size
     if dy.shape[1] == x.shape[1] and gradient.strides[1] == given.strides[1] == 1:
-        sums = np.empty((PIECES, len(taps.offsets), dy.shape[1]))
-        parallel(_correlate_rows, PIECES, dy.size * len(taps.offsets), sums, *common, taps.offsets)
+        sums = np.empty((PIECES, len(plan.offsets), dy.shape[1]))
+        parallel(_correlate_rows, PIECES, work, sums, *common, plan.offsets)
         total = sums.sum(axis=0).T
     else:
-        total = np.empty((dy.shape[1], len(taps.offsets)))
-        first, share = taps.offsets.min(axis=0), dy.shape[1] // x.shape[1]
-        shifts, grid = _grid(taps.offsets - first, taps.stride, y_size[2:])
-        parallel(_correlate_planes, dy.shape[1], dy.size * len(shifts), total, *common, first, shifts, grid, share)
+        total, share = np.empty((dy.shape[1], len(plan.offsets))), dy.shape[1] // x.shape[1]
+        parallel(_correlate_planes, dy.shape[1], work, total, *common, plan.first, plan.shifts, plan.grid, share)
     dw[...] = total.reshape(dw.shape)
 
 
 def _convolve(
+    y: Flat,
     planes: tuple[int, ...],
-    phases: list[tuple[Flat, tuple[int, ...], Taps]],
     x: np.ndarray,
     w: np.ndarray,
     b: np.ndarray | None,
+    plan: Plan,
     fan: int,
     share: int,
 ) -> None:
-    """y (N, Q = `planes`, OD, OH, OW) = b + the sum over `fan` sources and all taps, for each phase of y."""
-    y, size, taps = phases[0]  # no phase is larger than the first
-    starts, sizes = np.array([part.start for part, _, _ in phases]), np.array([size for _, size, _ in phases])
-    bounds = np.cumsum([0] + [len(taps.offsets) for _, _, taps in phases])
-    offsets = np.concatenate([taps.offsets for _, _, taps in phases])
-    weights = np.concatenate([_weights(w, taps) for _, _, taps in phases])  # (T, Q * fan)
+    """y (N, Q = `planes`, OD, OH, OW) = b + the sum over `fan` sources and all taps, for each phase."""
+    given, x_size = source(x), triple(x.shape[2:], 1)
+    starts, strides = y.start + plan.firsts @ np.array(y.strides[2:]), every(y, plan.apart).strides
+    weights = w.reshape(len(w), -1).T.take(plan.columns, axis=0)  # (T, Q * fan)
     bias = np.zeros(planes[1], w.dtype) if b is None else np.array(b)
-    work = int(np.prod(planes + size)) * len(weights) * fan
-    given = source(x)
-    common = y.memory, starts, y.strides, planes[1], sizes, bounds, *given, triple(x.shape[2:], 1), taps.stride
-    if fan == share == 1 and y.strides[1] == given.strides[1] == 1:
-        apart = y.strides[4], given.strides[4] * taps.stride[2]
+    work = math.prod(planes) * fan * plan.products + LAYING_OUT * x.size
+    common = y.memory, starts, strides, planes[1], plan.sizes, plan.bounds, *given, x_size, plan.stride
+    if fan == share == 1 and strides[1] == given.strides[1] == 1:
+        apart = strides[4], given.strides[4] * plan.stride[2]
         together = max(1, BLOCK // planes[1]) if apart == (planes[1],) * 2 else 1
         copies = read_only(np.tile(weights, (1, together)).reshape(-1)), read_only(np.tile(bias, together))
-        parallel(_convolve_rows, planes[0] * size[0] * size[1], work, *common, offsets, *copies, together)
+        rows = planes[0] * plan.sizes[0, 0] * plan.sizes[0, 1]
+        parallel(_convolve_rows, rows, work, *common, plan.offsets, *copies, together)
         return
-    first = offsets.min(axis=0, initial=0)
-    shifts, grid = _grid(offsets - first, taps.stride, size)
-    parallel(_convolve_planes, planes[0] * planes[1], work, *common, first, shifts, grid, weights, bias, fan, share)
+    grid = plan.first, plan.shifts, plan.grid
+    parallel(_convolve_planes, planes[0] * planes[1], work, *common, *grid, weights, bias, fan, share)
 
 
-def _weights(w: np.ndarray, taps: Taps) -> np.ndarray:
-    """(T, C*M): a row for each of these taps."""
-    at = (slice(None), *taps.positions.T)
-    return np.ascontiguousarray(w.reshape(len(w), *triple(w.shape[2:], 1))[at].T)
+@lru_cache(maxsize=512)
+def _forward_plan(size: tuple[int, ...], spec: ConvSpec, kernel_size: tuple[int, ...]) -> Plan:
+    whole = Phase((0, 0, 0), triple(size, 1), forward_taps(spec, kernel_size))
+    return _plan((whole,), (1, 1, 1), kernel_size)
+
+
+@lru_cache(maxsize=512)
+def _backward_plan(size: tuple[int, ...], spec: ConvSpec, kernel_size: tuple[int, ...]) -> Plan:
+    return _plan(backward_phases(size, spec, kernel_size), triple(spec.stride, 1), kernel_size)
+
+
+def _plan(phases: tuple[Phase, ...], apart: tuple[int, ...], kernel_size: tuple[int, ...]) -> Plan:
+    firsts, sizes, taps = zip(*phases, strict=True)
+    bounds, stride = np.cumsum([0] + [len(t.offsets) for t in taps]), taps[0].stride
+    offsets = np.concatenate([t.offsets for t in taps])
+    columns = np.ravel_multi_index(np.concatenate([t.positions for t in taps]).T, triple(kernel_size, 1))
+    first = offsets.min(axis=0) if len(offsets) else np.zeros(3, np.int64)
+    shifts, grid = _grid(offsets - first, stride, sizes[0])
+    products = sum(math.prod(size) * len(t.offsets) for size, t in zip(sizes, taps, strict=True))
+    return Plan(
+        apart, np.array(firsts), np.array(sizes), bounds, stride, offsets, columns, first, shifts, grid, products
+    )
 
 
 def _grid(reach: np.ndarray, stride: tuple[int, ...], size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -117,35 +153,29 @@ def _grid(reach: np.ndarray, stride: tuple[int, ...], size: tuple[int, ...]) -> 
 
 @jit
 def _lay_out(buffer, x, start, strides, size, step, first, grid):
-    """buffer[phase, g] = x[first + phase + g * step], 0 outside of x."""
-    at = 0
+    """buffer[phase, g] = x[first + phase + g * step]; what lies outside of x is not written, so stays 0."""
+    at = -grid[2]
+    along = step[2] * strides[4]
     for phase_d in range(step[0]):
         for phase_h in range(step[1]):
             for phase_w in range(step[2]):
                 w = first[2] + phase_w
                 low = min(grid[2], max(0, -(w // step[2])))
-                high = max(low, min(grid[2], -((w - size[2]) // step[2])))
+                high = min(grid[2], -((w - size[2]) // step[2]))
                 for g in range(grid[0]):
                     d = first[0] + phase_d + g * step[0]
                     for i in range(grid[1]):
                         h = first[1] + phase_h + i * step[1]
-                        if 0 <= d < size[0] and 0 <= h < size[1]:
-                            row = start + d * strides[2] + h * strides[3] + w * strides[4]
-                            for j in range(low):
-                                put(buffer, at + j, buffer.dtype.type(0))
-                            along = step[2] * strides[4]
-                            if along == 1:
-                                for j in range(low, high):
-                                    put(buffer, at + j, get(x, row + j))
-                            else:
-                                for j in range(low, high):
-                                    put(buffer, at + j, get(x, row + j * along))
-                            for j in range(high, grid[2]):
-                                put(buffer, at + j, buffer.dtype.type(0))
-                        else:
-                            for j in range(grid[2]):
-                                put(buffer, at + j, buffer.dtype.type(0))
                         at += grid[2]
+                        if not (0 <= d < size[0] and 0 <= h < size[1]):
+                            continue
+                        row = start + d * strides[2] + h * strides[3] + w * strides[4]
+                        if along == 1:
+                            for j in range(low, high):
+                                put(buffer, at + j, get(x, row + j))
+                        else:
+                            for j in range(low, high):
+                                put(buffer, at + j, get(x, row + j * along))
 
 
 @jit

@@ -90,6 +90,10 @@ def _reduce(begin, end, y, x, height, across, width, area):
         if width == 2:
             for i in range(rows * height * across):
                 put(lines, i, combine(get(x, a + 2 * i), get(x, a + 2 * i + 1), area))
+        elif width == 4:
+            for i in range(rows * height * across):
+                half = combine(get(x, a + 4 * i), get(x, a + 4 * i + 1), area)
+                put(lines, i, combine(half, combine(get(x, a + 4 * i + 2), get(x, a + 4 * i + 3), area), area))
         else:
             for i in range(rows * height * across):
                 value = get(x, a + i * width)
