@@ -18,6 +18,7 @@ from pyconv.kernels.numba.tile import get, put
 from pyconv.kernels.numba.windows import combine, full_size, largest, regular, tables
 from pyconv.kernels.spec import Window
 
+FEW = 16  # channels, for which a loop over those of a pixel does not pay
 BLOCK = 4096  # elements of rows that are reduced together: with the results they stay in L1
 
 
@@ -218,32 +219,58 @@ def _reduce_pixels(
 ):  # fmt: skip
     """A unit is a row of the output, all channels of its pixels."""
     empty = y.dtype.type(-np.inf if mean is None else 0)
-    channels = y_size[1]
-    row, result = np.empty(width * channels, y.dtype), np.empty(channels, y.dtype)
+    channels, across = y_size[1], y_size[4]
+    row, results = np.full(width * channels + 1, empty), np.empty(across * channels, y.dtype)
+    hop, most = steps[2] * channels, largest(counts[2])
+    where, number = np.empty(len(results), np.int64), np.empty(len(results), np.int64)  # of the elements of each result
+    shares = np.empty(len(results), y.dtype)
+    for i in range(len(results)):
+        w = i // channels
+        where[i] = starts[2][w] * channels + i % channels if counts[2][w] else width * channels
+        number[i], shares[i] = counts[2][w], divisors[2][w]
     offsets, taps = _window_rows(starts, counts, steps, x_strides)
     for unit in range(begin, end):
         n, at = unit // len(taps), unit % len(taps)
         d, h = at // y_size[3], at % y_size[3]
         _reduce_taps(row, 0, x, x_start + n * x_strides[0], offsets[at], taps[at], 1, width * channels, empty, mean)
-        for w in range(y_size[4]):
-            count, a, hop = counts[2][w], starts[2][w] * channels, steps[2] * channels
-            for c in range(channels if count > 2 else 0):
-                put(result, c, combine(get(row, a + c), get(row, a + hop + c), mean))
-            for k in range(2, count - 1):
-                b = a + k * hop
+        if channels < FEW:
+            for i in range(len(results)):
+                put(results, i, get(row, get(where, i)))
+            for k in range(1, most):
+                for i in range(len(results)):
+                    if k < get(number, i):
+                        put(results, i, combine(get(results, i), get(row, get(where, i) + k * hop), mean))
+        else:
+            for w in range(across):
+                _reduce_pixel(
+                    results, w * channels, row, starts[2][w] * channels, hop, counts[2][w], channels, empty, mean
+                )
+        if mean is not None:
+            area = y.dtype.type(divisors[0][d] * divisors[1][h])
+            for i in range(len(results)):
+                put(results, i, get(results, i) / (area * get(shares, i)))
+        to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3]
+        if y_strides[1] == 1 and (y_strides[4] == channels or across == 1):
+            for i in range(len(results)):
+                put(y, to + i, get(results, i))
+        else:
+            for w in range(across):
                 for c in range(channels):
-                    put(result, c, combine(get(result, c), get(row, b + c), mean))
-            to = y_start + n * y_strides[0] + d * y_strides[2] + h * y_strides[3] + w * y_strides[4]
-            divisor = y.dtype.type(1 if mean is None else divisors[0][d] * divisors[1][h] * divisors[2][w])
-            b = a + (count - 1) * hop
-            for c in range(channels):
-                if count > 2:
-                    value = combine(get(result, c), get(row, b + c), mean)
-                elif count == 2:
-                    value = combine(get(row, a + c), get(row, b + c), mean)
-                else:
-                    value = get(row, a + c) if count == 1 else empty
-                put(y, to + c * y_strides[1], value if mean is None else value / divisor)
+                    put(y, to + w * y_strides[4] + c * y_strides[1], get(results, w * channels + c))
+
+
+@jit
+def _reduce_pixel(results, to, row, a, hop, count, channels, empty, mean):
+    """results[to:] = the pixels at a, a + hop, … of a row as one."""
+    if count < 2:
+        for c in range(channels):
+            put(results, to + c, get(row, a + c) if count else empty)
+        return
+    for c in range(channels):
+        put(results, to + c, combine(get(row, a + c), get(row, a + hop + c), mean))
+    for b in range(a + 2 * hop, a + count * hop, hop):
+        for c in range(channels):
+            put(results, to + c, combine(get(results, to + c), get(row, b + c), mean))
 
 
 @jit

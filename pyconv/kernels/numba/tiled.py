@@ -108,9 +108,10 @@ def _reduce(begin, end, y, x, height, across, width, area):
             b = at + (height - 1) * across
             for w in range(across):
                 value = get(lines, at + w)
-                if height > 1:
-                    value = combine(value, get(lines, b + w), area)
-                put(y, to + w, value if area is None else value / area)
+                put(y, to + w, combine(value, get(lines, b + w), area) if height > 1 else value)
+        if area is not None:
+            for i in range(first * across, (first + rows) * across):
+                put(y, i, get(y, i) / area)
 
 
 @jit
