@@ -1,0 +1,182 @@
+"""Pooling whose windows tile planes in C order, as 2×2 windows at stride 2 do.
+
+There memory alone tells the shapes: x is (rows, height, across, width) to y's (rows, across), and what is done along
+rows is one long loop over many of them, however short they are. All else is for `pool.py` and `maxima.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pyconv.kernels.numba.layout import read_only, triple
+from pyconv.kernels.numba.runtime import jit, parallel
+from pyconv.kernels.numba.tile import get, larger, place_of_larger, put
+from pyconv.kernels.numba.windows import POINT, combine, tables, tile
+from pyconv.kernels.spec import Window
+
+BLOCK = 4096  # elements of x that are dealt with together
+WIDTH = 8  # of a window at most: what a wider one holds of a row is better taken as vectors
+
+
+def refuse(out: np.ndarray, *rest) -> str | None:
+    """For `max_pool`, `avg_pool` and `max_pool_backward`; x is the last array."""
+    *inputs, windows = rest
+    reason = _refuse(inputs[-1], windows, out, *inputs)
+    return f"its windows are wider than {WIDTH}" if reason is None and windows[-1].count[0] > WIDTH else reason
+
+
+def refuse_avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> str | None:
+    return _refuse(dx, windows, dx, dy)
+
+
+def _refuse(x: np.ndarray, windows: tuple[Window, ...], *arrays: np.ndarray) -> str | None:
+    if x.ndim > 4 or x.size == 0:
+        return "it needs one or two spatial axes, and no empty batch"
+    if not all(a.flags.c_contiguous and a.flags.aligned for a in arrays):
+        return "it needs aligned arrays in C order"
+    return None if tile(*tables(windows), triple(x.shape[2:], 1)) else "its windows do not tile the planes"
+
+
+def max_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
+    """y (N, C, *O) = the maximum of each window of x (N, C, *I), NaN if it holds one."""
+    _run(_reduce, y, (y, x), windows, None)
+
+
+def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
+    """y (N, C, *O) = the sum of each window of x (N, C, *I) over its divisor."""
+    _run(_reduce, y, (y, x), windows, _area(windows, y))
+
+
+def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
+    """dx (N, C, *I) = each dy (N, C, *O) over its divisor, in all of its window."""
+    _run(_spread, dy, (dx, dy), windows, _area(windows, dy))
+
+
+def max_pool_backward(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
+    """dx (N, C, *I) = each dy (N, C, *O) at the place of its window's maximum in x (N, C, *I), 0 elsewhere."""
+    _run(_locate, dy, (dx, dy, x), windows)
+
+
+def _run(
+    function: Callable[..., None],
+    y: np.ndarray,
+    arrays: tuple[np.ndarray, ...],
+    windows: tuple[Window, ...],
+    *more: object,
+) -> None:
+    """A unit is a row of y; the first array is written."""
+    out, *inputs = (a.reshape(-1) for a in arrays)
+    height, width = (int(w.count[0]) for w in triple(windows, POINT)[1:])
+    across = y.shape[-1]
+    work = y.size * height * width * (4 if function is _locate else 1)
+    parallel(function, y.size // across, work, out, *map(read_only, inputs), height, across, width, *more)
+
+
+def _area(windows: tuple[Window, ...], like: np.ndarray) -> np.floating:
+    """What the sum of a window is divided by."""
+    return like.dtype.type(np.prod([w.divisor[0] for w in windows]))
+
+
+@jit
+def _reduce(begin, end, y, x, height, across, width, area):
+    """The maximum, or with an area the mean."""
+    block = max(1, BLOCK // (height * across * width))
+    lines = np.empty(block * height * across, y.dtype)  # the windows' rows, as one element each
+    for first in range(begin, end, block):
+        rows = min(block, end - first)
+        a = first * height * across * width
+        if width == 2:
+            for i in range(rows * height * across):
+                put(lines, i, combine(get(x, a + 2 * i), get(x, a + 2 * i + 1), area))
+        elif width == 4:
+            for i in range(rows * height * across):
+                half = combine(get(x, a + 4 * i), get(x, a + 4 * i + 1), area)
+                put(lines, i, combine(half, combine(get(x, a + 4 * i + 2), get(x, a + 4 * i + 3), area), area))
+        else:
+            for i in range(rows * height * across):
+                value = get(x, a + i * width)
+                for k in range(1, width):
+                    value = combine(value, get(x, a + i * width + k), area)
+                put(lines, i, value)
+        for r in range(rows):
+            at, to = r * height * across, (first + r) * across
+            for j in range(1, height - 1):
+                for w in range(across):
+                    put(lines, at + w, combine(get(lines, at + w), get(lines, at + j * across + w), area))
+            b = at + (height - 1) * across
+            for w in range(across):
+                value = get(lines, at + w)
+                put(y, to + w, combine(value, get(lines, b + w), area) if height > 1 else value)
+        if area is not None:
+            for i in range(first * across, (first + rows) * across):
+                put(y, i, get(y, i) / area)
+
+
+@jit
+def _spread(begin, end, dx, dy, height, across, width, area):
+    """Each dy over the area, in all of its window."""
+    if across == 1:
+        height, width = 1, height * width
+    length = across * width
+    block = max(1, BLOCK // length)
+    shares, lines = np.empty(block * across, dx.dtype), np.empty(block * length, dx.dtype)
+    for first in range(begin, end, block):
+        rows = min(block, end - first)
+        for i in range(rows * across):
+            put(shares, i, get(dy, first * across + i) / area)
+        if width == 2:
+            for i in range(rows * across):
+                put(lines, 2 * i, get(shares, i))
+                put(lines, 2 * i + 1, get(shares, i))
+        else:
+            for i in range(rows * across):
+                share = get(shares, i)
+                for k in range(width):
+                    put(lines, i * width + k, share)
+        for r in range(rows):
+            for j in range(height):
+                to = ((first + r) * height + j) * length
+                for i in range(length):
+                    put(dx, to + i, get(lines, r * length + i))
+
+
+@jit
+def _locate(begin, end, dx, dy, x, height, across, width):
+    """Each dy at the place of its window's maximum, 0 elsewhere."""
+    length = across * width
+    block = max(1, BLOCK // (height * length))
+    values = np.empty(
+        block * height * across, x.dtype
+    )  # of the windows' rows the maxima, and where in the row they are
+    places = np.empty(block * height * across, np.int32)
+    for first in range(begin, end, block):
+        rows = min(block, end - first)
+        a = first * height * length
+        for i in range(rows * height * length):
+            put(dx, a + i, dx.dtype.type(0))
+        if width == 2:
+            for i in range(rows * height * across):
+                old, new = get(x, a + 2 * i), get(x, a + 2 * i + 1)
+                put(values, i, larger(old, new))
+                put(places, i, place_of_larger(old, new, np.int32(0), np.int32(1)))
+        else:
+            for i in range(rows * height * across):
+                top, place = get(x, a + i * width), np.int32(0)
+                for k in range(1, width):
+                    value = get(x, a + i * width + k)
+                    place = place_of_larger(top, value, place, np.int32(k))
+                    top = larger(top, value)
+                put(values, i, top)
+                put(places, i, place)
+        for r in range(rows):
+            at = r * height * across
+            for w in range(across):
+                top, place = get(values, at + w), w * width + get(places, at + w)
+                for j in range(1, height):
+                    value = get(values, at + j * across + w)
+                    there = (j * across + w) * width + get(places, at + j * across + w)
+                    place = place_of_larger(top, value, place, there)
+                    top = larger(top, value)
+                put(dx, a + r * height * length + place, get(dy, (first + r) * across + w))
