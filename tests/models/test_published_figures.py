@@ -38,7 +38,13 @@ TORCHVISION = {
 
 # the ResNet paper's table 6 has 0.27, 0.46, 0.66 and 0.85 million; to the last digit they are those of its section 4.2
 # as akamaster/pytorch_resnet_cifar10 has it, ResNet-18 for CIFAR as kuangliu/pytorch-cifar
-CIFAR = {"resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018, "resnet18_cifar": 11_173_962}
+CIFAR = {
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "resnet18_cifar": 11_173_962,
+}
 
 # entries that torchvision's state_dict has, and how many there are in all
 NAMES = {
@@ -52,8 +58,8 @@ NAMES = {
     "densenet121": (
         727,
         "features.conv0.weight features.norm0.running_mean features.denseblock1.denselayer1.norm1.weight "
-        "features.denseblock3.denselayer24.conv2.weight features.transition1.norm.bias features.transition3.conv.weight "
-        "features.norm5.running_var classifier.bias",
+        "features.denseblock3.denselayer24.conv2.weight features.transition1.norm.bias "
+        "features.transition3.conv.weight features.norm5.running_var classifier.bias",
     ),
     "efficientnet_b0": (
         360,
@@ -91,16 +97,19 @@ NAMES = {
     "resnet50": (320, "layer1.0.downsample.0.weight layer1.0.conv3.weight layer3.5.bn3.weight fc.bias"),
     "shufflenet_v2_x1_0": (
         338,
-        "conv1.0.weight conv1.1.bias stage2.0.branch1.0.weight stage2.0.branch1.2.weight stage2.0.branch1.3.running_var "
-        "stage2.0.branch2.0.weight stage2.1.branch2.3.weight stage3.7.branch2.6.bias stage4.3.branch2.5.weight "
-        "conv5.0.weight conv5.1.weight fc.weight",
+        "conv1.0.weight conv1.1.bias stage2.0.branch1.0.weight stage2.0.branch1.2.weight "
+        "stage2.0.branch1.3.running_var stage2.0.branch2.0.weight stage2.1.branch2.3.weight stage3.7.branch2.6.bias "
+        "stage4.3.branch2.5.weight conv5.0.weight conv5.1.weight fc.weight",
     ),
     "squeezenet1_0": (
         52,
         "features.0.weight features.3.squeeze.weight features.12.expand3x3.bias classifier.1.weight",
     ),
     "squeezenet1_1": (52, "features.3.squeeze.weight features.6.expand1x1.weight features.12.expand3x3.bias"),
-    "vgg11_bn": (62, "features.0.bias features.1.running_mean features.25.weight classifier.0.weight classifier.6.bias"),
+    "vgg11_bn": (
+        62,
+        "features.0.bias features.1.running_mean features.25.weight classifier.0.weight classifier.6.bias",
+    ),
     "vgg16": (32, "features.0.weight features.28.bias classifier.0.weight classifier.3.weight classifier.6.bias"),
 }
 
