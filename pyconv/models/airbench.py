@@ -45,11 +45,18 @@ class Whitening(nn.Module):
 
     def fit(self, images: np.ndarray, eps: float = 5e-4) -> None:
         """Set the weight for images like these (N, C, H, W); `eps` is added to the variances."""
-        patches = np.lib.stride_tricks.sliding_window_view(np.asarray(images), (2, 2), (2, 3))  # (N, C, H-1, W-1, 2, 2)
-        rows = patches.transpose(0, 2, 3, 1, 4, 5).reshape(-1, self.out_channels // 2).astype(np.float64)
-        variances, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        images, shape = np.asarray(images), self.weight.shape
+        if images.ndim != 4 or images.shape[1] != shape[1] or min(images.shape[2:]) < 2 or not len(images):
+            raise ValueError(f"images must be (N, {shape[1]}, H, W), at least one of 2×2, not {images.shape}")
+        moments, count = np.zeros((self.out_channels // 2,) * 2), 0
+        for first in range(0, len(images), 256):  # all patches at once would be twelve times the images
+            patches = np.lib.stride_tricks.sliding_window_view(images[first : first + 256], (2, 2), (2, 3))
+            rows = patches.transpose(0, 2, 3, 1, 4, 5).reshape(-1, len(moments)).astype(np.float64)
+            moments += rows.T @ rows
+            count += len(rows)
+        variances, vectors = np.linalg.eigh(moments / count)
         scaled = (vectors / np.sqrt(variances + eps)).T[::-1]  # a row a filter, the largest variance first
-        self.weight[...] = np.concatenate([scaled, -scaled]).reshape(self.weight.shape)
+        self.weight[...] = np.concatenate([scaled, -scaled]).reshape(shape)
 
 
 class ConvGroup(nn.Module):
@@ -126,7 +133,13 @@ class AirBench(Network):
         return F.mul(self.fc(F.flatten(F.global_max_pool(x), 1)), self.scale)
 
     def whiten(self, images: np.ndarray, eps: float = 5e-4) -> None:
-        """Set the first convolution to whiten images like these (N, C, H, W); a few thousand will do."""
+        """Set the first convolution to whiten images like these (N, C, H, W); a few thousand will do.
+
+        Raises
+        ------
+        ValueError
+            If they have another number of channels, or are smaller than 2×2.
+        """
         self.whitening.fit(images, eps)
 
 

@@ -46,13 +46,15 @@ def test_unet_wants_sizes_that_it_can_halve():
 def test_airbench94_whitens():
     """Patches of images like those it has seen come out uncorrelated, with variance 1."""
     rng = np.random.default_rng(0)
-    images = rng.standard_normal((64, 3, 8, 8)).cumsum(2).cumsum(3)
+    images = rng.standard_normal((300, 3, 8, 8)).cumsum(2).cumsum(3)
     images -= images.mean()
     model = models.create("airbench94").astype(np.float64)
     model.whiten(images, eps=0)
     y = model.whitening(images).transpose(1, 0, 2, 3).reshape(24, -1)
     np.testing.assert_allclose(y[:12], -y[12:], rtol=1e-12)
     np.testing.assert_allclose(y[:12] @ y[:12].T / y.shape[1], np.eye(12), atol=1e-9)
+    with pytest.raises(ValueError, match=r"images must be \(N, 3, H, W\)"):
+        model.whiten(images[:, :2])
     assert "whitening.weight" not in dict(model.named_parameters())
     assert "whitening.weight" in dict(models.create("airbench94", frozen=False).named_parameters())
 
