@@ -54,6 +54,7 @@ OPTIMIZERS: Mapping[str, tuple[float, float]] = MappingProxyType(  # for network
         "adam": (3e-3, _COUPLED),
         "adamw": (3e-3, _DECOUPLED),
         "adagrad": (1e-2, _COUPLED),
+        "lamb": (1e-2, _DECOUPLED),
         "lion": (3e-4, _DECOUPLED),
     }
 )
