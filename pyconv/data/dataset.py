@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -112,7 +113,7 @@ class Split(NamedTuple):
 def stratified_split(data: ArrayDataset, test_fraction: float = 0.2, seed: int = 0) -> Split:
     """Divide a data set so that each class gives the same share, and at least one sample, to each part.
 
-    A class of one sample goes to training alone. The same seed gives the same split.
+    A class of one sample goes to training alone, with a warning. The same seed gives the same split.
 
     Raises
     ------
@@ -123,12 +124,17 @@ def stratified_split(data: ArrayDataset, test_fraction: float = 0.2, seed: int =
         raise ValueError(f"test_fraction must lie between 0 and 1, not {test_fraction}")
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(data), bool)
-    for label in range(len(data.classes)):
-        members = rng.permutation(np.flatnonzero(data.y == label))
-        if len(members) > 1:
+    single = []
+    for label, name in enumerate(data.classes or [""]):  # targets that are no classes are divided as one
+        members = rng.permutation(np.flatnonzero(data.y == label) if data.classes else len(data))
+        if len(members) == 1:
+            single.append(name)
+        elif len(members) > 1:
             chosen[members[: min(len(members) - 1, max(1, round(test_fraction * len(members))))]] = True
     if not chosen.any():
         raise ValueError(f"{len(data)} samples are too few to set some aside for testing: give at least two a class")
+    if single:
+        warnings.warn(f"only one sample of {', '.join(single)}: it is trained on, and not tested", stacklevel=3)
     return Split(data.subset(~chosen), data.subset(chosen))
 
 

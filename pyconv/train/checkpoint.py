@@ -34,6 +34,7 @@ def save(trainer: Trainer, path: str | PathLike[str]) -> None:
         "batch": trainer.batch,
         "step": trainer.step,
         "seconds": trainer.seconds,
+        "stopped": trainer.stop_training,
         "num_classes": trainer.sums.num_classes,
         "history": trainer.history.to_dict(),
         "callbacks": [{"name": type(c).__name__, "state": c.state()} for c in trainer.callbacks],
@@ -77,7 +78,7 @@ def restore(trainer: Trainer, path: str | PathLike[str], run: Mapping[str, Any])
     trainer.history = History(progress["history"])
     trainer.begin_sums(progress["num_classes"])
     trainer.sums.restore(groups["sums"])
-    trainer.seconds = progress["seconds"]
+    trainer.seconds, trainer.stop_training = progress["seconds"], progress["stopped"]
     remembered = [(c["name"], c["state"]) for c in progress["callbacks"]]
     for callback in trainer.callbacks:  # matched by name, in order
         index = next((i for i, (name, _) in enumerate(remembered) if name == type(callback).__name__), None)

@@ -189,11 +189,11 @@ class Trainer:
                 self._seed_randomness()
             self.run = {**run, "first_epoch": self.epoch}
             self.begin_sums(len(train.classes))
+            self.stop_training = False
         else:
             checkpoint.restore(self, resume, run)
         self.last_epoch = self.run["first_epoch"] + epochs
         self.samples = len(train)
-        self.stop_training = False
         with deferred_signals() as signals:
             self._each("on_fit_begin")
             try:

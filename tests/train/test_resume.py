@@ -101,6 +101,19 @@ def test_callbacks_remember(tmp_path, data):
     assert whole.history["lr"][-1] < 1e-3
 
 
+def test_a_run_that_stopped_early_has_ended(tmp_path, data):
+    """Killed after its last epoch, before its weights were written: resuming must not train on."""
+
+    def run():
+        return make_trainer(callbacks=[EarlyStopping("loss", patience=1, min_delta=10), Checkpoint(tmp_path / "c.npz")])
+
+    whole, resumed = run(), run()
+    whole.fit(data, 9, BATCH)
+    resumed.fit(data, 9, BATCH, resume=tmp_path / "c.npz")
+    assert resumed.epoch == whole.epoch == 2
+    assert everything(resumed) == everything(whole)
+
+
 def test_resuming_a_finished_run_does_nothing(tmp_path, data, whole):
     make_trainer(callbacks=[Checkpoint(tmp_path / "c.npz")]).fit(data, EPOCHS, BATCH, validation=data)
     again = make_trainer()
@@ -162,7 +175,7 @@ def test_a_failed_save_warns_and_keeps_the_old_one(tmp_path, data, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.warns(UserWarning, match="No space left on device; the last one stands"):
+    with pytest.warns(UserWarning, match="No space left on device; the last checkpoint stands"):
         trainer.fit(data, 1, BATCH)
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["c.npz"]
@@ -180,7 +193,7 @@ def test_a_disk_that_fills_up(tmp_path, data):
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.warns(UserWarning, match="no checkpoint could be written"):
+        with pytest.warns(UserWarning, match="could not be written: File too large"):
             make_trainer(callbacks=[Checkpoint(path)]).fit(data, 2, BATCH)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
