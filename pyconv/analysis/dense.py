@@ -99,7 +99,7 @@ def dense_equivalent(layer: nn.Module, input_shape: tuple[int, ...]) -> DenseEqu
         inputs, outputs = math.prod(input_shape), zero.size
         if inputs * outputs > LARGEST:
             raise ValueError(
-                f"input_shape {tuple(input_shape)} gives a matrix of {outputs:,} × {inputs:,} entries: take smaller inputs"
+                f"input_shape {tuple(input_shape)} gives a matrix of {outputs:,} × {inputs:,}: take smaller inputs"
             )
         numbers = np.arange(1.0, layer.weight.size + 1).reshape(layer.weight.shape)
         index = np.empty((outputs, inputs), np.int32)

@@ -15,6 +15,8 @@ from pyconv.viz.figure import new_figure, save_figure
 if TYPE_CHECKING:
     from pyconv.analysis import DenseEquivalent, ShiftCurve
 
+_GAP = (0.75, 0.82, 0.92)  # between images: a colour that no grey image has
+
 
 def plot_dense_equivalent(dense: DenseEquivalent, path: str | PathLike[str] | None = None) -> Any:
     """Draw the matrix of a layer: one colour a parameter, white where an input and an output are not connected.
@@ -34,14 +36,13 @@ def plot_dense_equivalent(dense: DenseEquivalent, path: str | PathLike[str] | No
     outputs, inputs = dense.index.shape
     figure = new_figure(8, max(2.5, min(12.0, 1.5 + 6 * outputs / inputs)))
     axes = figure.add_subplot()
-    colours = require("matplotlib", "train").colormaps["turbo"].copy()
-    colours.set_bad("white")
+    colours = require("matplotlib", "train").colormaps["turbo"].with_extremes(bad="white")
     axes.imshow(np.ma.masked_less(dense.index, 0), cmap=colours, interpolation="nearest", aspect="auto")
-    used = int(np.count_nonzero(dense.uses))
+    title = f"{np.count_nonzero(dense.uses):,} parameters in {dense.connections:,} of {dense.index.size:,} places"
     axes.set(
         xlabel=f"{inputs:,} inputs ({_times(dense.input_shape)})",
         ylabel=f"{outputs:,} outputs ({_times(dense.output_shape)})",
-        title=f"{used:,} parameters in {dense.connections:,} of {dense.index.size:,} places: {dense.sparsity:.1%} empty",
+        title=f"{title}: {dense.sparsity:.1%} empty",
     )
     save_figure(figure, path)
     return figure
@@ -127,23 +128,26 @@ def plot_feature_maps(
 
 
 def _show(axes: Any, sheet: np.ndarray, low: float, high: float) -> None:
-    axes.imshow(sheet, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    grey = require("matplotlib", "train").colormaps["gray"].with_extremes(bad=_GAP)
+    axes.imshow(sheet, cmap=grey, vmin=low, vmax=high, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)
 
 
 def _sheet(images: np.ndarray, columns: int | None) -> np.ndarray:
-    """Images (N, H, W[, 3]) in rows on one sheet, with a gap of NaN (drawn white) of one pixel or a tenth between."""
+    """Images (N, H, W[, 3]) in rows on one sheet, small ones enlarged, with a gap around each (NaN where grey)."""
     if images.ndim not in (3, 4) or len(images) == 0 or (images.ndim == 4 and images.shape[3] != 3):
         raise ValueError(f"images must have the shape (N, H, W) or (N, H, W, 3), not {images.shape}")
+    scale = max(1, 32 // max(images.shape[1:3]))
+    images = images.repeat(scale, 1).repeat(scale, 2)
     columns = columns or math.ceil(math.sqrt(len(images)))
-    height, width = (n + max(1, n // 10) for n in images.shape[1:3])
+    height, width = images.shape[1] + 2, images.shape[2] + 2
     rows = -(-len(images) // columns)
-    blank = 1.0 if images.ndim == 4 else np.nan  # colours know no NaN
-    sheet = np.full((rows * height, columns * width, *images.shape[3:]), blank)
+    sheet = np.empty((rows * height + 2, columns * width + 2, *images.shape[3:]))
+    sheet[...] = _GAP if images.ndim == 4 else np.nan
     for number, image in enumerate(images):
-        top, left = number // columns * height, number % columns * width
+        top, left = 2 + number // columns * height, 2 + number % columns * width
         sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
     return sheet
 
