@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.model is None:
         shape = tuple(args.input or (3, 32, 32))
-        model = nn.Conv2d(shape[0], 6, 5)
+        model: nn.Module = nn.Conv2d(shape[0], 6, 5)
     elif Path(args.model).exists():
         model, about = load_model(args.model)
         shape = tuple(args.input or about["input_shape"])

@@ -52,6 +52,8 @@ class ArrayDataset:
     def __init__(self, x, y, classes: Sequence[str] | None = None, *, weights=None):
         self.x = _inputs(np.asarray(x))
         self.y = np.asarray(y)
+        if self.y.ndim == 0:
+            raise TypeError(f"y must be an array of labels or targets, not {y!r}")
         if len(self.x) != len(self.y):
             raise ValueError(f"x and y must have the same length, not {len(self.x)} and {len(self.y)}")
         self.weights = None if weights is None else _weights(weights, len(self.x))

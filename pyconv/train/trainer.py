@@ -26,7 +26,7 @@ from pyconv.train.callbacks import Callback, StopOnNaN
 from pyconv.train.history import History
 from pyconv.train.interrupt import Deferred, deferred_signals
 from pyconv.train.losses import as_loss
-from pyconv.train.metrics import Sums, as_metric
+from pyconv.train.metrics import Sums, as_metrics
 from pyconv.train.progress import Progress
 from pyconv.train.step import Mixup, Objective, loss_and_gradients
 
@@ -40,9 +40,9 @@ class Trainer:
     loss : str or callable
         ``cross_entropy``, ``binary_cross_entropy``, ``mse``, ``l1``, ``hinge``, or a function of (output, target) in
         terms of `pyconv.functional` that gives the mean over the batch.
-    optimizer : optimizer of `pyconv.optim`
+    optimizer : optimizer of `pyconv.optim`, or the name of one
         ``optim.Adam()`` by default.
-    metrics : sequence of str, Metric or callable
+    metrics : str, Metric or callable, or a sequence of them
         See `pyconv.train.metrics`.
     callbacks : sequence of Callback
     schedule : callable, optional
@@ -92,7 +92,7 @@ class Trainer:
         self,
         model: nn.Module,
         loss: str | Callable[..., Any] = "cross_entropy",
-        optimizer: Any = None,
+        optimizer: Any = "adam",
         metrics: Iterable[Any] = ("accuracy",),
         callbacks: Iterable[Callback] = (),
         *,
@@ -113,10 +113,14 @@ class Trainer:
             raise ValueError(f"seed must be at least 0, not {seed}")
         if not mixup >= 0:
             raise ValueError(f"mixup must be at least 0, not {mixup}")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a Module, not {type(model).__name__}")
+        if not (schedule is None or callable(schedule)):
+            raise TypeError(f"schedule must be a function step -> lr, as optim.schedules makes them, not {schedule!r}")
         self.model = model
         self.loss = as_loss(loss, label_smoothing)
-        self.optimizer = optim.Adam() if optimizer is None else optimizer
-        self.metrics = [as_metric(m) for m in metrics]
+        self.optimizer = optim.create(optimizer) if isinstance(optimizer, str) else optimizer
+        self.metrics = as_metrics(metrics)
         self.callbacks = sorted([StopOnNaN(), *callbacks, *([Progress()] if progress else [])], key=lambda c: c.order)
         self.schedule = schedule
         self.augment = as_augment(augment)
@@ -207,7 +211,7 @@ class Trainer:
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
         """One step: forward, loss, backward, update. Returns the loss before the update."""
-        loss, _ = self._update(Batch(as_float(np.asarray(x)), np.asarray(y), weights, self.step))
+        loss, _ = self._update(Batch(np.asarray(x), np.asarray(y), weights, self.step))
         return loss
 
     def evaluate(self, data: ArrayDataset | tuple, batch_size: int = 256) -> dict[str, float]:
@@ -217,7 +221,7 @@ class Trainer:
         sums, objective, model = Sums(self.metrics, len(data.classes)), self._objective(), self.averaged_model
         with _mode(model, training=False):
             for batch in Loader(data, batch_size, prefetch=0).batches():
-                output = model(batch.x)
+                output = model(self._inputs(batch.x))
                 sums.add(float(objective(output, batch)), output, batch.y)
         return sums.values()
 
@@ -226,7 +230,7 @@ class Trainer:
         x = x.x if isinstance(x, ArrayDataset) else np.asarray(x)
         model = self.averaged_model
         with _mode(model, training=False):
-            parts = [model(as_float(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
+            parts = [model(self._inputs(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
         return np.concatenate(parts)
 
     @property
@@ -282,6 +286,7 @@ class Trainer:
 
     def _update(self, batch: Batch) -> tuple[float, np.ndarray]:
         """One step of the optimizer; the batch's loss and the model's outputs from before it."""
+        batch = batch._replace(x=self._inputs(batch.x))
         params = dict(self.model.named_parameters())
         if self.optimizer_state is None:
             self.optimizer_state = self.optimizer.init(params)
@@ -305,6 +310,7 @@ class Trainer:
         for name, array in params.items():
             np.copyto(array, new[name])
         if self.ema is not None:
+            assert self.ema_state is not None  # since the first step
             self.ema_state = self.ema.update(averaged_arrays(self.model), self.ema_state)
         self.step += 1
         return loss, output
@@ -343,14 +349,25 @@ class Trainer:
                 key = np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)
                 module.rng_state = np.array([key[0], 0], np.uint64)
 
+    def _inputs(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as the model takes them: floats of its own precision, uint8 scaled to [0, 1]."""
+        x = as_float(x)
+        dtype = next((p.dtype for p in self.model.parameters()), x.dtype)
+        return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
+
     def _check_fits(self, data: ArrayDataset) -> None:
         """Run one sample through the model, so that data that do not fit are refused before anything has changed."""
         if len(data) == 0:
             return
         with _mode(self.model, training=False):
-            output = self.model(as_float(data.x[:1]))
+            output = self.model(self._inputs(data.x[:1]))
         if data.classes and output.ndim == 2 and 1 < output.shape[1] < len(data.classes):
             raise ValueError(f"the model gives {output.shape[1]} classes, the data have {len(data.classes)}")
+        if self.class_weights is not None and self.class_weights.shape != (len(data.classes),):
+            raise ValueError(
+                f"class_weights must be a number for each of the {len(data.classes)} classes,"
+                f" not an array of shape {self.class_weights.shape}"
+            )
 
 
 class _mode:

@@ -232,6 +232,35 @@ def test_bad_arguments_are_refused(options):
         Trainer(make_model(), **options)
 
 
+def test_what_is_no_model_optimizer_or_schedule_is_refused():
+    with pytest.raises(TypeError, match="model must be a Module, not function"):
+        Trainer(lambda x: x)
+    with pytest.raises(TypeError, match="schedule must be a function step -> lr"):
+        Trainer(make_model(), schedule="cosine")
+    with pytest.raises(ValueError, match="optimizer must be one of sgd"):
+        Trainer(make_model(), optimizer="adamm")
+
+
+def test_class_weights_of_another_number_are_refused(data):
+    with pytest.raises(ValueError, match=r"for each of the 3 classes, not an array of shape \(2,\)"):
+        make_trainer(class_weights=[1, 2]).fit(data)
+
+
+def test_names_do_for_the_optimizer_and_a_single_metric(data):
+    trainer = Trainer(make_model(), optimizer="sgd", metrics="f1", progress=False)
+    assert trainer.optimizer == optim.SGD()
+    assert "f1" in trainer.fit(data)
+
+
+def test_inputs_take_on_the_model_s_precision(data):
+    half, double = make_trainer(augment=None), make_trainer(augment=None)
+    half.fit(data, 1, 16)
+    double.fit((data.x.astype(np.float64), data.y), 1, 16)
+    assert everything(half) == everything(double)
+    assert double.predict(data.x.astype(np.float64)).dtype == np.float32
+    assert plain().predict(data.x[:, :, :6, :6]).dtype == np.float64
+
+
 def test_a_trainer_can_be_copied_and_pickled_and_all_go_on_alike(data):
     trainer = make_trainer(progress=True)
     trainer.fit(data, 1, 16)
