@@ -45,6 +45,6 @@ if __name__ == "__main__":
     model = Net(num_classes=len(train.classes))
     print(model.summary(train.input_shape))
     trainer = pc.Trainer(model, optimizer=optim.AdamW(lr=5e-3), augment=["shift=0.125"], seed=0)
-    trainer.fit(train, epochs=8, batch_size=64, validation=test)
+    trainer.fit(train, epochs=6, batch_size=64, validation=test)
     pc.save(model, "branches.npz")
     print(f"{trainer.evaluate(test)['accuracy']:.1%} of the test images right; weights in branches.npz")

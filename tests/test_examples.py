@@ -27,7 +27,7 @@ def test_lecture(tmp_path):
     lines = {line.split("  ")[0]: line for line in out.splitlines()}
     for name in ("gradient descent", "momentum", "RMSProp", "Adam"):
         first, *_, last = (float(value) for value in lines[name].removeprefix(name).split())
-        assert last < first / 3
+        assert last < first / 2
     cnn, dense = (next(line for line in out.splitlines() if line.startswith(n)) for n in ("convolutional", "dense "))
     shifted = [float(line.split()[-1].rstrip("%")) for line in (cnn, dense)]
     assert shifted[0] > 2 * shifted[1]
