@@ -155,6 +155,8 @@ def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argp
         callbacks.append(train.EarlyStopping(patience=settings.patience))
     schedule = None
     if settings.schedule == "plateau":
+        if settings.warm_up:
+            raise ValueError("warm_up goes with every schedule but plateau")
         plateau = schedules.ReduceOnPlateau(settings.lr, patience=settings.epochs // 10)
         callbacks.append(train.ReduceOnPlateau(plateau))
     else:
