@@ -51,20 +51,22 @@ class Report:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a report of `pyconv bench --json`: {error}") from error
 
-    def ratios(self, peers: set[str] | None = None) -> dict[tuple[str, str, str], float]:
-        """(problem, pass, engine of ours) -> best peer's time over ours; above 1 we are faster.
+    def ratios(self, references: set[str] | None = None) -> dict[tuple[str, str, str], float]:
+        """(problem, pass, engine of ours) -> best reference's time over ours; above 1 we are faster.
 
-        `peers` limits which count (default: all).
+        `references` names the engines to hold the others against (default: all peers).
         """
+        if references is None:
+            references = self.peers
         best: dict[tuple[str, str], float] = {}
         for m in self.measurements:
-            if m.peer and m.seconds is not None and (peers is None or m.engine in peers):
+            if m.engine in references and m.seconds is not None:
                 key = (m.problem, m.pass_)
                 best[key] = min(m.seconds, best.get(key, math.inf))
         return {
             (m.problem, m.pass_, m.engine): best[m.problem, m.pass_] / m.seconds
             for m in self.measurements
-            if not m.peer and m.seconds is not None and (m.problem, m.pass_) in best
+            if not (m.peer or m.engine in references) and m.seconds is not None and (m.problem, m.pass_) in best
         }
 
     @property
@@ -113,10 +115,12 @@ def heading(facts: dict[str, Any]) -> str:
     return f"{facts['cpu']}, {isa}, threads: {facts['threads']}, peak {peak:.0f} GFLOP/s by {facts['peak_method']}"
 
 
-def table(problem: Problem, measurements: Sequence[Measurement], peak: float) -> str:
+def table(
+    problem: Problem, measurements: Sequence[Measurement], peak: float, references: set[str] | None = None
+) -> str:
     """The engines on one pass of one problem, fastest first; those that did not run say why."""
     pass_ = measurements[0].pass_
-    ratios = Report({}, list(measurements)).ratios()
+    ratios = Report({}, list(measurements)).ratios(references)
     lines = [f"{problem.name} {pass_}: {problem}"]
     lines.append(f"  {'engine':<12}{'time':>12}{'GFLOP/s':>10}{'of peak':>9}{'ratio':>8}{'error':>10}")
     for m in sorted(measurements, key=lambda m: m.seconds or math.inf):
@@ -133,14 +137,15 @@ def table(problem: Problem, measurements: Sequence[Measurement], peak: float) ->
     return "\n".join(lines)
 
 
-def summary(report: Report) -> str:
-    """Best peer's time over ours, an engine and class of problems a line: geometric mean, least, and where that was."""
+def summary(report: Report, references: set[str] | None = None) -> str:
+    """Best reference over ours in time, an engine and class of problems a line: geometric mean, least, where."""
     classes: dict[tuple[str, str, str], list[tuple[float, str]]] = defaultdict(list)
-    for (problem, pass_, engine), ratio in report.ratios().items():
+    for (problem, pass_, engine), ratio in report.ratios(references).items():
         classes[engine, pass_, find(problem).group].append((ratio, problem))
+    who = "best peer" if references is None else ", ".join(sorted(references))
     if not classes:
-        return "no ratios: no peer ran"
-    lines = [f"best peer's time / ours{'':<17}{'mean':>8}{'least':>8}"]
+        return f"no ratios: {who} did not run"
+    lines = [f"{f'time of {who} / ours':<40}{'mean':>8}{'least':>8}"]
     for (engine, pass_, group), found in sorted(classes.items()):
         mean = math.exp(sum(math.log(ratio) for ratio, _ in found) / len(found))
         least, where = min(found)

@@ -16,6 +16,7 @@ examples:
   pyconv bench
   pyconv bench --problems 'resnet50/*' --backends 'native*' --passes forward,backward --json new.json --png new.png
   pyconv bench --problems depthwise,convnext/dw96.7x7@16 --peers torch,torch-cl
+  pyconv bench --problems '*' --peers none --baseline im2col --seconds 0.1 --no-check
   pyconv bench --problems short --compare old.json      (exit code 1 if a ratio fell by more than 10 %)
 """
 
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=0.5, metavar="S", help="time an engine gets a pass (%(default)s)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each engine (default: the usable cores)")
+    parser.add_argument("--baseline", metavar="ENGINE", help="an engine to take the ratios to (default: the best peer)")
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure errors against float64, which takes longer than the timing (default: yes)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the measurements and the machine's facts")
     parser.add_argument("--png", metavar="FILE", help="draw GFLOP/s as bars")
     parser.add_argument("--compare", metavar="FILE", help="hold the ratios to the best peer against an earlier --json")
@@ -58,15 +66,22 @@ def run(args: argparse.Namespace) -> int:
         require("matplotlib", "bench")  # now rather than after the run
     racing = _available(engines.choose(engines.BACKENDS, args.backends) + engines.choose(engines.PEERS, args.peers))
 
+    references = None
+    if args.baseline is not None:
+        if args.baseline not in [engine.name for engine in racing]:
+            raise ValueError(f"--baseline must be an engine that runs, not {args.baseline!r}")
+        references = {args.baseline}
+
     threads = args.threads or get_num_threads()
     facts = report.machine(threads, *peak_flops(threads))
     print(report.heading(facts), flush=True)
     new = report.Report(facts, [])
     by_name = {p.name: p for p in chosen}
-    for measurements in session.run(chosen, passes, racing, threads, args.seconds):
+    for measurements in session.run(chosen, passes, racing, threads, args.seconds, args.check):
         new.measurements += measurements
-        print(report.table(by_name[measurements[0].problem], measurements, facts["peak_flops"]), end="\n\n", flush=True)
-    print(report.summary(new))
+        problem = by_name[measurements[0].problem]
+        print(report.table(problem, measurements, facts["peak_flops"], references), end="\n\n", flush=True)
+    print(report.summary(new, references))
     if args.json:
         new.save(args.json)
     if args.png:

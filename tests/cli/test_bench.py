@@ -22,9 +22,13 @@ def timed(monkeypatch):
     """Runs nothing: every engine takes the time that this dictionary gives it (1 s if none)."""
     seconds, asked = {}, {}
 
-    def fake(problems, passes, engines, threads, budget):
+    def fake(problems, passes, engines, threads, budget, check):
         asked.update(
-            problems=[p.name for p in problems], passes=passes, engines=[e.name for e in engines], threads=threads
+            problems=[p.name for p in problems],
+            passes=passes,
+            engines=[e.name for e in engines],
+            threads=threads,
+            check=check,
         )
         for problem in problems:
             for pass_ in passes:
@@ -64,12 +68,25 @@ def test_run_asks_for_what_the_options_say_and_prints_it(timed, capsys):
         "passes": ["forward", "backward_data"],
         "engines": ["native", "native-cl", "torch"],
         "threads": 1,
+        "check": True,
     }
     out = capsys.readouterr().out
     assert "lenet5/conv1 backward_data: 64×1×32×32 → 6, conv 5×5" in out
     assert "lenet5/pool1@small forward" in out
     assert "threads: 1, peak 100 GFLOP/s by a test" in out
-    assert "best peer's time / ours" in out
+    assert "time of best peer / ours" in out
+
+
+def test_ratios_to_an_engine_of_ours(timed, capsys):
+    timed["im2col"] = 3.0
+    options = ("--problems", "lecture/conv", "--backends", "im2col,native", "--peers", "none", "--passes", "forward")
+    assert run(*options, "--baseline", "im2col", "--no-check") == 0
+    assert timed["asked"]["check"] is False
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("time of im2col / ours")
+    assert lines[-1].split()[:5] == ["native", "forward", "few", "3.00", "3.00"]
+    with pytest.raises(ValueError, match="--baseline must be an engine that runs, not 'torch'"):
+        run(*options, "--baseline", "torch")
 
 
 def test_json_and_compare(timed, tmp_path, capsys):
