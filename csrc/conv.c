@@ -60,8 +60,11 @@ static conv_problem phase_problem(const pyconv_conv *p, int64_t phase, const voi
     return problem;
 }
 
+enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; between the others nothing but time differs */
+
 /* Best first; the choice depends on shapes and the instruction set alone. */
-static const conv_engine *choose(const correlation *q) {
+static const conv_engine *choose(const correlation *q, int algorithm) {
+    if (algorithm == WINOGRAD) return &winograd_engine;
     if (is_depthwise(q)) return &depthwise_engine;
     const kernel_table *table = q->table;
     double width = (double)q->axes[WIDTH].out;
@@ -81,14 +84,14 @@ static int useful_threads(const pyconv_conv *p, int threads) {
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,
                          int threads) {
     conv_problem problem = forward_problem(p, x, w, bias, y);
-    choose(&problem.q)->solve(&problem, useful_threads(p, threads), workspace);
+    choose(&problem.q, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx,
                                void *workspace, int threads) {
     for (int64_t phase = 0; phase < phases_of(p); phase++) {
         conv_problem problem = phase_problem(p, phase, dy, w, bias, dx);
-        choose(&problem.q)->solve(&problem, useful_threads(p, threads), workspace);
+        choose(&problem.q, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
     }
 }
 
@@ -106,7 +109,13 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
     if (pass == 2) return (size_t)(is_depthwise(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p));
     for (int64_t phase = 0; phase < (pass == 0 ? 1 : phases_of(p)); phase++) {
         conv_problem problem = pass == 0 ? forward_problem(p, 0, 0, 0, 0) : phase_problem(p, phase, 0, 0, 0, 0);
-        most = max_of(most, choose(&problem.q)->workspace(&problem, threads));
+        most = max_of(most, choose(&problem.q, p->algorithm)->workspace(&problem, threads));
     }
     return (size_t)most;
+}
+
+int pyconv_conv_has_winograd(const pyconv_conv *p, int pass) {
+    if (pass == 1 && phases_of(p) > 1) return 0;
+    conv_problem problem = pass == 0 ? forward_problem(p, 0, 0, 0, 0) : phase_problem(p, 0, 0, 0, 0, 0);
+    return fits_winograd(&problem);
 }

@@ -14,18 +14,21 @@ from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
+DIRECT, WINOGRAD = range(2)
+
+
 @fills_aligned
-def conv(y, x, w, b, spec):
+def conv(y, x, w, b, spec, algorithm=DIRECT):
     """y = x ∗ w + b."""
     x, w = aligned(x), aligned(w)
-    problem = _prepare(spec, x, w, y)
+    problem = describe(spec, x, w, y, algorithm)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
     memory = workspace_for(lib.pyconv_conv_workspace, problem, FORWARD)
     call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
 
 
 @fills_aligned
-def conv_backward_data(dx, dy, w, b, spec):
+def conv_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
     """dx = wᵀ ∗ dy + b. Where padding is not zeros the gradient of the padded x is folded back."""
     if spec.padding_mode != "zeros":
         size = tuple(n + begin + end for n, (begin, end) in zip(dx.shape[2:], spec.padding, strict=True))
@@ -37,7 +40,7 @@ def conv_backward_data(dx, dy, w, b, spec):
             dx += b.reshape(-1, *(1,) * len(size))
         return
     dy, w = aligned(dy), aligned(w)
-    problem = _prepare(spec, dx, w, dy)
+    problem = describe(spec, dx, w, dy, algorithm)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
     memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_DATA)
     call(lib.pyconv_conv_backward_data, problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), memory)
@@ -47,17 +50,18 @@ def conv_backward_data(dx, dy, w, b, spec):
 def conv_backward_weights(dw, dy, x, spec):
     """dw = the correlation of x with dy."""
     dy, x = aligned(dy), aligned(x)
-    problem = _prepare(spec, x, dw, dy)
+    problem = describe(spec, x, dw, dy)
     memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_WEIGHTS)
     call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
 
 
-def _prepare(spec: ConvSpec, x, w, y) -> Any:
-    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize)
+def describe(spec: ConvSpec, x, w, y, algorithm: int = DIRECT) -> Any:
+    """The `pyconv_conv` for arrays of these shapes and strides; x stands for dx, and so on."""
+    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize, algorithm)
 
 
 @lru_cache(maxsize=256)
-def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize):
+def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm):
     lead = (1,) * (5 - len(x_shape))  # a missing depth or height is an axis of one
     none = (0,) * len(lead)
 
@@ -83,5 +87,6 @@ def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, 
             "w_strides": strides(w_strides),
             "padding_mode": PADDING_MODES.index(spec.padding_mode),
             "real_bits": 8 * itemsize,
+            "algorithm": algorithm,
         },
     )
