@@ -151,7 +151,8 @@ void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw_
     }
 }
 
-int64_t conv_weights_workspace(const pyconv_conv *p) {
+int64_t conv_weights_workspace(const pyconv_conv *p, int threads) {
+    (void)threads;
     weights_job job;
     return lay_out(&job, p, 0);
 }

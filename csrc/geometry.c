@@ -208,12 +208,10 @@ void dense_steps(const int64_t extent[AXES], int64_t channels, int64_t steps[AXE
 
 int64_t count_taps(const correlation *q) { return q->axes[DEPTH].taps * q->axes[HEIGHT].taps * q->axes[WIDTH].taps; }
 
-int64_t list_taps(const correlation *q, const int64_t steps[AXES], int first_of_row, int64_t *offset) {
-    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    int64_t across = first_of_row ? min_of(1, w->taps) : w->taps, n = 0;
+int64_t list_kernel_rows(const correlation *q, const int64_t steps[AXES], int64_t *offset) {
+    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT];
+    int64_t n = 0;
     for (int64_t i = 0; i < d->taps; i++)
-        for (int64_t j = 0; j < h->taps; j++)
-            for (int64_t l = 0; l < across; l++)
-                offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT] + l * w->dilation * steps[WIDTH];
+        for (int64_t j = 0; j < h->taps; j++) offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT];
     return n;
 }

@@ -93,8 +93,8 @@ static inline const char *tile_input(const correlation *q, const tile *t) {
         for (at[DEPTH] = 0; at[DEPTH] < (tile)->extent[DEPTH]; at[DEPTH]++)           \
             for (at[HEIGHT] = 0; at[HEIGHT] < (tile)->extent[HEIGHT]; at[HEIGHT]++)
 
-/* Offsets of all taps under the given input strides, the width fastest; or of the first tap of each kernel row. */
-int64_t list_taps(const correlation *q, const int64_t steps[AXES], int first_of_row, int64_t *offset);
+/* Offsets of the first tap of each kernel row under the given input strides. */
+int64_t list_kernel_rows(const correlation *q, const int64_t steps[AXES], int64_t *offset);
 int64_t count_taps(const correlation *q);
 
 #endif
