@@ -6,6 +6,7 @@
  * is used once, a task packs its own panels and nothing waits.
  */
 #include "conv.h"
+#include "rows.h"
 #include "threads.h"
 #include "workspace.h"
 
@@ -41,17 +42,6 @@ typedef struct {
     int64_t input_bytes, block_bytes, rows_bytes, scratch_bytes;
 } conv_job;
 
-/* Taps whose pixels and channels follow each other in memory become one run. */
-static int64_t merge_runs(int64_t *offset, int64_t taps, int64_t ci, int64_t *length) {
-    int64_t n = 1;
-    while (n < taps && offset[n] == offset[0] + n * ci) n++;
-    for (int64_t i = 0; i < taps; i++)
-        if (taps % n || offset[i] != offset[i - i % n] + i % n * ci) n = 1;
-    for (int64_t i = 0; i < taps / n; i++) offset[i] = offset[i * n];
-    *length = n * ci;
-    return taps / n;
-}
-
 static void list_sets(conv_job *job) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
@@ -63,8 +53,9 @@ static void list_sets(conv_job *job) {
         int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
         list_phase_taps(problem, first, phases, q->x_step, set->in_place.offset);
         list_phase_taps(problem, first, phases, steps, set->copied.offset);
-        set->in_place.runs = merge_runs(set->in_place.offset, set->taps, q->ci, &set->in_place.length);
-        set->copied.runs = merge_runs(set->copied.offset, set->taps, q->ci, &set->copied.length);
+        set->in_place.length = set->copied.length = q->ci;
+        set->in_place.runs = join_runs(set->in_place.offset, set->taps, &set->in_place.length);
+        set->copied.runs = join_runs(set->copied.offset, set->taps, &set->copied.length);
         int64_t n = 0;
         FOR_EACH_TAP(q, at) {
             int present = 0;
