@@ -85,7 +85,7 @@ static void depthwise_task(void *context, int64_t i, int worker) {
     if (q->x_channel == 1 && is_interior(q, &t)) {
         memcpy(in_steps, q->x_step, sizeof in_steps);
     } else {
-        gather_tile(q, &job->cutting, &t, channel, channels, input);
+        gather_tile(q, &job->cutting, &t, channel, channels, channels, input);
         dense_steps(job->cutting.reach, channels, in_steps);
         in = input;
         offset = i % job->blocks == job->blocks - 1 ? it->last_block : it->whole_block;
@@ -162,7 +162,7 @@ static void weights_task(void *context, int64_t i, int worker) {
         memset(job->packed + (tap * q->groups + channel) * size, 0, (size_t)(channels * size));
     for (int64_t n = 0; n < job->cutting.tiles; n++) {
         tile t = tile_at(q, &job->cutting, n);
-        gather_tile(q, &job->cutting, &t, channel, channels, input);
+        gather_tile(q, &job->cutting, &t, channel, channels, channels, input);
         dense_steps(t.extent, channels, dy_steps);
         const char *dy = it->dy + (channel * q->y_channel + output_offset(t.begin, q->y_step)) * size;
         FOR_EACH_ROW(&t, at)

@@ -12,7 +12,7 @@
 #include "workspace.h"
 
 enum {
-    CHUNK_PIXELS = 768,      /* of input that a chunk spans */
+    CHUNK_PIXELS = 768,      /* of input that a chunk spans, for each pixel of the stride */
     PANEL_BYTES = 192 << 10, /* of a block's panels of x, */
     SUMS_BYTES = 192 << 10,  /* and of its sums: both stay in L2 */
     ENOUGH_BLOCKS = 16
@@ -197,7 +197,8 @@ static void add_parts(void *context, int64_t i, int worker) {
 static void divide(weights_job *job) {
     correlation *q = &job->q;
     const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
-    job->cutting = cut(q, 1, CHUNK_PIXELS * q->size, 1, 1);
+    int64_t strides = q->axes[DEPTH].step * q->axes[HEIGHT].step * q->axes[WIDTH].step;
+    job->cutting = cut(q, 1, CHUNK_PIXELS * strides * q->size, 1, 1);
     job->taps = count_taps(q);
     job->columns = q->ci * job->taps;
     job->panels = ceil_div(job->columns, nr);

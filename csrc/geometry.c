@@ -140,14 +140,14 @@ static int64_t next_padding(const row_span *s, int64_t i) { return i == s->begin
 static void channels_last_row(const gathering *g, const char *from, char *to) {
     const correlation *q = g->q;
     row_span s = span_of(g);
-    int64_t pixel = g->channels * q->size, x_step = q->x_step[WIDTH];
+    int64_t pixel = g->pitch * q->size, x_step = q->x_step[WIDTH];
     if (s.end > s.begin)
-        q->table->copy_block(to + s.begin * pixel, g->channels, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
+        q->table->copy_block(to + s.begin * pixel, g->pitch, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
                              s.end - s.begin, g->channels);
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
         int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);
         if (at < 0) memset(to + i * pixel, 0, (size_t)pixel);
-        else q->table->copy_block(to + i * pixel, g->channels, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
+        else q->table->copy_block(to + i * pixel, g->pitch, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
     }
 }
 
@@ -184,10 +184,11 @@ static void gather_axis(const gathering *g, int a, const char *from, char *to) {
     }
 }
 
-void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, char *to) {
+void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, int64_t pitch,
+                 char *to) {
     int64_t steps[AXES];
-    dense_steps(cutting->reach, channels, steps);
-    gathering g = {q, t, steps, channels, 0, channels_last_row};
+    dense_steps(cutting->reach, pitch, steps);
+    gathering g = {q, t, steps, channels, pitch, channels_last_row};
     gather_axis(&g, IMAGE, q->x + channel * q->x_channel * q->size, to);
 }
 
