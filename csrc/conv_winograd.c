@@ -14,7 +14,8 @@ enum {
     POINTS = 36,
     OUT = 4,                  /* outputs of a tile along an axis */
     TAPS = 3,
-    INPUT_BYTES = 192 << 10, /* of a task's pixels; their transform is up to 2.25 times that and should stay in L2 */
+    INPUT_BYTES = 192 << 10, /* of a task's pixels; their transform, up to 2.25 times that, should stay in L2 … */
+    FEW_PIXELS = 480,        /* … unless fewer pixels than some 20 tiles read would have to share each weight */
 };
 
 typedef struct {
@@ -26,10 +27,14 @@ typedef struct {
     int64_t pixel_bytes, input_bytes, product_bytes, block_bytes, scratch_bytes; /* its parts */
 } winograd_job;
 
+/* Elements from one point's matrix of n elements to the next: a cache line more than it takes, so that the 36 places a
+ * transform writes do not all fall into the same sets of the cache. */
+static int64_t point_step(const correlation *q, int64_t n) { return (lines(n * q->size) + 64) / q->size; }
+
 int fits_winograd(const conv_problem *problem) {
     const correlation *q = &problem->q;
     const axis *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    return q->axes[DEPTH].taps == 1 && h->taps == TAPS && w->taps == TAPS && h->step == 1 && w->step == 1 &&
+    return problem->all_phases == 1 && q->axes[DEPTH].taps == 1 && h->taps == TAPS && w->taps == TAPS && h->step == 1 && w->step == 1 &&
            h->dilation == 1 && w->dilation == 1 && q->ci >= q->table->lanes && q->padding_mode == 0;
 }
 
@@ -44,19 +49,19 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
         job->tiles.axes[a].step = OUT;
         job->tiles.axes[a].taps = OUT + TAPS - 1;
     }
-    job->cutting = cut(&job->tiles, q->ci, INPUT_BYTES, 2 * threads, 2 * q->table->groups * q->table->group_rows);
+    job->cutting = cut(&job->tiles, q->ci, max_of(INPUT_BYTES, FEW_PIXELS * q->ci * q->size), 2 * threads, 2 * q->table->groups * q->table->group_rows);
     job->panels = ceil_div(q->co, nr);
-    job->panel_bytes = POINTS * q->ci * nr * q->size;
+    job->panel_bytes = POINTS * point_step(q, q->ci * nr) * q->size;
     int64_t tasks = job->cutting.tiles * q->groups;
     job->shares = min_of(job->panels, max_of(1, ceil_div(2 * threads, max_of(1, tasks))));
     job->panels_a_share = ceil_div(job->panels, max_of(1, job->shares));
     int64_t count = job->cutting.pixels;
     job->pixel_bytes = lines(job->cutting.reach_pixels * q->ci * q->size);
-    job->input_bytes = lines(POINTS * count * q->ci * q->size);
-    job->product_bytes = lines(POINTS * count * nr * q->size);
+    job->input_bytes = POINTS * point_step(q, count * q->ci) * q->size;
+    job->product_bytes = POINTS * point_step(q, count * nr) * q->size;
     job->block_bytes = lines(OUT * OUT * count * nr * q->size);
     job->scratch_bytes = job->pixel_bytes + job->input_bytes + job->product_bytes + job->block_bytes;
-    int64_t packing_bytes = lines(TAPS * TAPS * q->ci * nr * q->size);
+    int64_t packing_bytes = TAPS * TAPS * point_step(q, q->ci * nr) * q->size;
     job->scratch_bytes = max_of(job->scratch_bytes, packing_bytes);
     job->packed = take(&memory, q->groups * job->panels * job->panel_bytes);
     job->scratch = take(&memory, threads * job->scratch_bytes);
@@ -67,17 +72,25 @@ static void pack_panel(void *context, int64_t i, int worker) {
     const winograd_job *job = context;
     const correlation *q = &job->q;
     const int64_t nr = q->table->nr, size = q->size, group = i / job->panels, k = i % job->panels * nr;
-    const int64_t columns = min_of(nr, q->co - k), tap = q->ci * nr;
-    const weight_view *view = &job->problem->weights;
+    const int64_t columns = min_of(nr, q->co - k), tap = point_step(q, q->ci * nr);
+    const conv_problem *problem = job->problem;
+    const weight_view *view = &problem->weights;
     char *taps = job->scratch + worker * job->scratch_bytes, *to = job->packed + i * job->panel_bytes;
     if (columns < nr) memset(taps, 0, (size_t)(TAPS * TAPS * tap * size));
     const char *from = view->w + (group * view->group_step + k * view->k_step) * size;
-    for (int64_t h = 0; h < TAPS; h++)
-        for (int64_t w = 0; w < TAPS; w++)
-            q->table->copy_block(taps + (h * TAPS + w) * tap * size, nr, from + tap_offset(view, 0, h, w) * size, view->c_step,
-                                 view->k_step, q->ci, columns);
+    int64_t rows[TAPS * TAPS], from_offset[MAX_NR], n = 0;
+    FOR_EACH_TAP(q, at) rows[kernel_tap(problem, 0, at)] = n++ * tap;
+    if (taps_are_contiguous(problem) && view->k_step != 1) { /* transposes them as they lie */
+        for (int64_t j = 0; j < columns; j++) from_offset[j] = j * view->k_step;
+        for (int64_t c = 0; c < q->ci; c++)
+            q->table->pack(taps + c * nr * size, rows, from + c * view->c_step * size, from_offset, TAPS * TAPS, columns);
+    } else {
+        for (int64_t t = 0; t < TAPS * TAPS; t++)
+            q->table->copy_block(taps + rows[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, q->ci,
+                                 columns);
+    }
     winograd_args args = {
-        .pixels = taps, .row_step = TAPS * tap, .pixel_step = tap, .points = to, .point_step = tap, .channels = tap};
+        .pixels = taps, .row_step = TAPS * tap, .pixel_step = tap, .points = to, .point_step = tap, .channels = q->ci * nr};
     q->table->winograd_weights(&args);
 }
 
@@ -104,7 +117,7 @@ static void transform_input(const winograd_job *job, const tile *t, const char *
     const correlation *q = &job->q;
     int64_t steps[AXES];
     dense_steps(job->cutting.reach, q->ci, steps);
-    winograd_args args = {.row_step = steps[HEIGHT], .pixel_step = steps[WIDTH], .point_step = count * q->ci, .channels = q->ci};
+    winograd_args args = {.row_step = steps[HEIGHT], .pixel_step = steps[WIDTH], .point_step = point_step(q, count * q->ci), .channels = q->ci};
     FOR_EACH_ROW(t, at)
         for (at[WIDTH] = 0; at[WIDTH] < t->extent[WIDTH]; at[WIDTH]++) {
             args.pixels = (char *)pixels + input_offset(&job->tiles, at, steps) * q->size;
@@ -129,7 +142,7 @@ static void transform_output(const winograd_job *job, const tile *t, char *produ
     }
     dense_steps(extent, nr, steps);
     y += output_offset(begin, q->y_step) * size;
-    winograd_args args = {.point_step = count * nr, .channels = nr, .bias = bias};
+    winograd_args args = {.point_step = point_step(q, count * nr), .channels = nr, .bias = bias};
     FOR_EACH_ROW(t, at)
         for (at[WIDTH] = 0; at[WIDTH] < t->extent[WIDTH]; at[WIDTH]++) {
             int64_t pixel[AXES] = {at[IMAGE], at[DEPTH], at[HEIGHT] * OUT, at[WIDTH] * OUT};
@@ -163,14 +176,14 @@ static void winograd_task(void *context, int64_t i, int worker) {
     char *pixels = job->scratch + worker * job->scratch_bytes, *input = pixels + job->pixel_bytes;
     char *products = input + job->input_bytes, *block = products + job->product_bytes;
 
-    gather_tile(&job->tiles, &job->cutting, &t, group * q->ci, q->ci, pixels);
+    gather_tile(&job->tiles, &job->cutting, &t, group * q->ci, q->ci, q->ci, pixels);
     transform_input(job, &t, pixels, input, count);
     int64_t last = min_of(job->panels, (share + 1) * job->panels_a_share);
     for (int64_t p = share * job->panels_a_share; p < last; p++) {
         const char *panel = job->packed + (group * job->panels + p) * job->panel_bytes;
         for (int64_t point = 0; point < POINTS; point++)
-            multiply(q, count, input + point * count * q->ci * size, panel + point * q->ci * nr * size,
-                     products + point * count * nr * size);
+            multiply(q, count, input + point * point_step(q, count * q->ci) * size, panel + point * point_step(q, q->ci * nr) * size,
+                     products + point * point_step(q, count * nr) * size);
         int64_t k = group * q->co + p * nr, columns = min_of(nr, q->co - p * nr);
         char bias[64 * 8];
         if (job->problem->bias) {

@@ -140,14 +140,14 @@ static int64_t next_padding(const row_span *s, int64_t i) { return i == s->begin
 static void channels_last_row(const gathering *g, const char *from, char *to) {
     const correlation *q = g->q;
     row_span s = span_of(g);
-    int64_t pixel = g->channels * q->size, x_step = q->x_step[WIDTH];
+    int64_t pixel = g->pitch * q->size, x_step = q->x_step[WIDTH];
     if (s.end > s.begin)
-        q->table->copy_block(to + s.begin * pixel, g->channels, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
+        q->table->copy_block(to + s.begin * pixel, g->pitch, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
                              s.end - s.begin, g->channels);
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
         int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);
         if (at < 0) memset(to + i * pixel, 0, (size_t)pixel);
-        else q->table->copy_block(to + i * pixel, g->channels, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
+        else q->table->copy_block(to + i * pixel, g->pitch, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
     }
 }
 
@@ -184,10 +184,11 @@ static void gather_axis(const gathering *g, int a, const char *from, char *to) {
     }
 }
 
-void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, char *to) {
+void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, int64_t pitch,
+                 char *to) {
     int64_t steps[AXES];
-    dense_steps(cutting->reach, channels, steps);
-    gathering g = {q, t, steps, channels, 0, channels_last_row};
+    dense_steps(cutting->reach, pitch, steps);
+    gathering g = {q, t, steps, channels, pitch, channels_last_row};
     gather_axis(&g, IMAGE, q->x + channel * q->x_channel * q->size, to);
 }
 
@@ -208,12 +209,10 @@ void dense_steps(const int64_t extent[AXES], int64_t channels, int64_t steps[AXE
 
 int64_t count_taps(const correlation *q) { return q->axes[DEPTH].taps * q->axes[HEIGHT].taps * q->axes[WIDTH].taps; }
 
-int64_t list_taps(const correlation *q, const int64_t steps[AXES], int first_of_row, int64_t *offset) {
-    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    int64_t across = first_of_row ? min_of(1, w->taps) : w->taps, n = 0;
+int64_t list_kernel_rows(const correlation *q, const int64_t steps[AXES], int64_t *offset) {
+    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT];
+    int64_t n = 0;
     for (int64_t i = 0; i < d->taps; i++)
-        for (int64_t j = 0; j < h->taps; j++)
-            for (int64_t l = 0; l < across; l++)
-                offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT] + l * w->dilation * steps[WIDTH];
+        for (int64_t j = 0; j < h->taps; j++) offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT];
     return n;
 }

@@ -45,6 +45,7 @@ const kernel_table TABLE_NAME = {
     .winograd_output = NAME(winograd_output),
     .copy_block = NAME(copy_block),
     .spread_block = NAME(spread_block),
+    .pack = NAME(pack),
     .pool_max = NAME(pool_max),
     .pool_sum = NAME(pool_sum),
     .pool_argmax = NAME(pool_argmax),

@@ -15,7 +15,7 @@ _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transforme
 
 # In multiply-adds of the direct algorithm, measured (docs/decisions/0006): what it costs to transform one number of the
 # input or output, and of the weights, with reading and writing it; and what the products lose by being less even.
-_TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 20, 40, 1.15
+_TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 12, 20, 1.15
 
 
 def conv(y, x, w, b, spec):
