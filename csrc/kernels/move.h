@@ -35,8 +35,8 @@ static void NAME(pack)(void *to_, const int64_t *to_offset, const void *from_, c
                              int64_t columns) {
     real *to = to_;
     const real *from = from_;
-    for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
-        for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+    for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+        for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
             NAME(pack_block)(to + j, to_offset + i, from + i, from_offset + j, rows - i < LANES ? rows : LANES,
                                    columns - j < LANES ? columns : LANES);
 }
