@@ -79,7 +79,10 @@ typedef struct {
 
 extern const conv_engine gemm_engine;      /* channels-last tiles, packed weights: the general one */
 extern const conv_engine planar_engine;    /* pixels as the vector axis: few output channels */
+extern const conv_engine turned_engine;    /* output channels as rows, pixels as columns: 1×1 channels-first, few pixels */
 extern const conv_engine depthwise_engine; /* one channel in and out a group */
+
+int turned_engine_suits(const conv_problem *problem);
 
 /* One input and one output channel a group. */
 static inline int is_depthwise(const correlation *q) { return q->groups > 1 && q->ci == 1 && q->co == 1; }
