@@ -20,6 +20,7 @@ static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;
     if (is_depthwise(q)) return &depthwise_engine;
+    if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
     double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, table->planar_columns);
     double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr));

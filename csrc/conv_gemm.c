@@ -12,10 +12,11 @@
 #include "workspace.h"
 
 enum {
-    TILE_BYTES = 224 << 10, /* a tile's input, a channel block of it */
-    BLOCK_TERMS = 1152,     /* products that a channel block adds to a sum: nr times as many weights stay in L2 too */
-    BLOCK_CHANNELS = 256,   /* at most */
-    PACK_CHANNELS = 8,      /* input channels that are packed at a time */
+    TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
+    PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
+    SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
+    FEWEST_CHANNELS = 16,   /* of a block, where there are several */
+    PACK_CHANNELS = 32,     /* input channels that are packed at a time */
     TASKS_A_THREAD = 4,
     CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
 };
@@ -45,6 +46,7 @@ typedef struct {
     tap_home *homes;
     int64_t kernel_taps, group_elements; /* of packed weights */
     int64_t block_channels, blocks;      /* of input channels */
+    int ragged;                          /* the last block is smaller than the others */
     int64_t shares, panels_a_share;
     int packs_itself; /* tasks pack what they need */
     char *packed, *scratch;
@@ -54,7 +56,7 @@ typedef struct {
 
 static tap_runs as_runs(const conv_job *job, int64_t *offset, int64_t taps) {
     tap_runs runs = {.offset = offset, .runs = taps, .length = job->block_channels};
-    if (job->blocks == 1) runs.runs = join_runs(offset, taps, &runs.length); /* the last of several may be smaller */
+    if (!job->ragged) runs.runs = join_runs(offset, taps, &runs.length);
     return runs;
 }
 
@@ -141,7 +143,7 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
     const correlation *q = &job->problem.q;
     input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
     const int64_t channel = view.group * q->ci + block * job->block_channels;
-    view.in_place = q->x_channel == 1 && is_interior(q, t);
+    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t);
     if (view.in_place) {
         memcpy(view.steps, q->x_step, sizeof view.steps);
         view.base = tile_input(q, t) + channel * q->size;
@@ -163,7 +165,7 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
     const tap_runs *runs = in->in_place ? &set->in_place : &set->copied;
     tile_args args = {.offset = runs->offset,
                       .runs = runs->runs,
-                      .length = job->blocks == 1 ? runs->length : in->channels,
+                      .length = job->ragged ? in->channels : runs->length,
                       .step = 1,
                       .b = panel,
                       .bias = bias,
@@ -176,10 +178,15 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
         const char *a_row = in->base + input_offset(q, at, in->steps) * size;
         char *c_row = c + output_offset(at, c_steps) * size;
         for (int64_t w = 0; w < width; w += pair) {
-            int64_t pixel = max_of(0, min_of(w, width - pair)); /* an odd last pixel is computed with its neighbour */
-            args.a[groups] = a_row + pixel * a_step * size;
-            args.c[groups] = c_row + pixel * c_steps[WIDTH] * size;
-            if (++groups == table->groups) {
+            /* an odd last pixel is computed with its neighbour, in one call with it: else that would be added to twice */
+            int64_t pixel = max_of(0, min_of(w, width - pair)), alone = pixel < w && groups == 0;
+            args.a[groups] = a_row + (alone ? w : pixel) * a_step * size;
+            args.c[groups] = c_row + (alone ? w : pixel) * c_steps[WIDTH] * size;
+            if (alone) {
+                tile_args last = args;
+                last.row_step = last.c_row_step = 0;
+                table->tile(1, &last);
+            } else if (++groups == table->groups) {
                 table->tile(groups, &args);
                 groups = 0;
             }
@@ -247,13 +254,16 @@ static void divide(conv_job *job, int threads) {
     const kernel_table *table = q->table;
     const int64_t rows = table->groups * table->group_rows, panels = job->layout.panels_a_set;
     const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads;
-    int64_t most_channels = max_of(32, min_of(BLOCK_CHANNELS, BLOCK_TERMS / max_of(1, count_taps(q))));
-    job->blocks = ceil_div(q->ci, most_channels);
-    job->block_channels = ceil_div(q->ci, job->blocks);
+    const int64_t taps = count_taps(q), fit = PANEL_BYTES / (table->nr * q->size) / max_of(1, taps);
+    job->block_channels = max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS);
+    if (q->ci <= job->block_channels + job->block_channels / 2) job->block_channels = q->ci;
     job->blocks = ceil_div(q->ci, job->block_channels);
+    job->ragged = q->ci % job->block_channels != 0;
     job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);
-    int64_t most = max_of(1, job->layout.sets * panels * count_taps(q) / CHEAP_COPY);
-    job->shares = min_of(min_of(panels, most), ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
+    int64_t most = max_of(1, job->layout.sets * panels * taps / CHEAP_COPY), sums = job->cutting.pixels * table->nr * q->size;
+    job->shares = min_of(most, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
+    if (job->blocks > 1) job->shares = max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES);
+    job->shares = min_of(panels, job->shares);
     job->panels_a_share = ceil_div(panels, job->shares);
     job->shares = ceil_div(panels, job->panels_a_share);
     if (job->cutting.tiles * q->groups * job->shares < wanted)

@@ -157,7 +157,7 @@ static char *sums_of(const weights_job *job, int64_t i) { return job->sums + i *
 static void block_task(void *context, int64_t i, int worker) {
     const weights_job *job = context;
     const kernel_table *table = job->q.table;
-    const int64_t nr = table->nr, size = job->q.size, together = table->groups * table->group_rows;
+    const int64_t nr = table->nr, size = job->q.size;
     const dw_block b = block_at(job, i);
     char *scratch = job->scratch + worker * job->scratch_bytes;
     int64_t *run_offset = (int64_t *)(scratch + job->list_bytes);
@@ -169,12 +169,10 @@ static void block_task(void *context, int64_t i, int worker) {
         pack_columns(job, &b, &t, scratch);
         dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
         tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .step = 1, .accumulate = chunk > first};
-        for (int64_t row = 0; row < b.rows; row += together) /* these rows stay in L1 while the panels pass */
-            for (int64_t panel = 0; panel * nr < b.columns; panel++) {
-                args.b = panels + panel * job->panel_bytes;
-                multiply_rows(table, size, args, dy.base + row * dy.step * size, dy.step,
-                              sums + (panel * job->block_rows + row) * nr * size, nr, min_of(together, b.rows - row));
-            }
+        for (int64_t panel = 0; panel * nr < b.columns; panel++) {
+            args.b = panels + panel * job->panel_bytes;
+            multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
+        }
     }
     if (job->parts == 1) store_block(job, &b, sums);
 }

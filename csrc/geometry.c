@@ -56,7 +56,6 @@ static void measure(const correlation *q, tiling *t) {
     t->tiles = t->pixels = t->reach_pixels = 1;
     for (int a = 0; a < AXES; a++) {
         t->count[a] = ceil_div(max_of(0, q->axes[a].out), t->extent[a]);
-        if (t->count[a]) t->extent[a] = ceil_div(q->axes[a].out, t->count[a]); /* evenly */
         t->reach[a] = reach(&q->axes[a], t->extent[a]);
         t->tiles *= t->count[a];
         t->pixels *= t->extent[a];
@@ -64,11 +63,19 @@ static void measure(const correlation *q, tiling *t) {
     }
 }
 
+static tiling whole(const correlation *q) {
+    tiling t;
+    for (int a = 0; a < AXES; a++) t.extent[a] = max_of(1, q->axes[a].out);
+    measure(q, &t);
+    return t;
+}
+
 /* Halves the outermost axis that can be halved. */
 static int halve(const correlation *q, tiling *t) {
     for (int a = 0; a < AXES; a++)
         if (t->extent[a] > 1) {
-            t->extent[a] = ceil_div(q->axes[a].out, 2 * t->count[a]);
+            int64_t out = q->axes[a].out;
+            t->extent[a] = ceil_div(out, ceil_div(out, ceil_div(out, 2 * t->count[a]))); /* evenly */
             measure(q, t);
             return 1;
         }
@@ -76,11 +83,20 @@ static int halve(const correlation *q, tiling *t) {
 }
 
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few) {
-    tiling t;
-    for (int a = 0; a < AXES; a++) t.extent[a] = max_of(1, q->axes[a].out);
-    measure(q, &t);
+    tiling t = whole(q);
     while (t.reach_pixels * channels * q->size > bytes && halve(q, &t)) {}
     while (t.tiles < at_least && t.pixels >= 2 * few && halve(q, &t)) {}
+    return t;
+}
+
+tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple) {
+    tiling t = whole(q);
+    while (t.pixels > max_of(pixels, t.extent[WIDTH])) halve(q, &t);
+    if (t.pixels > pixels) {
+        int64_t out = q->axes[WIDTH].out;
+        t.extent[WIDTH] = min_of(out, round_up(ceil_div(out, ceil_div(out, pixels)), multiple));
+        measure(q, &t);
+    }
     return t;
 }
 

@@ -53,6 +53,9 @@ void merge_axes(correlation *q);
  * or tiles have as few as `few` pixels. */
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few);
 
+/* Cuts into tiles of at most so many output pixels; along the width, by a multiple of `multiple`. */
+tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple);
+
 tile tile_at(const correlation *q, const tiling *t, int64_t index);
 
 /* Whether every input position of the tile lies inside x, so that it can be read in place. */

@@ -35,8 +35,8 @@ static void NAME(pack)(void *to_, const int64_t *to_offset, const void *from_, c
                              int64_t columns) {
     real *to = to_;
     const real *from = from_;
-    for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
-        for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+    for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+        for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
             NAME(pack_block)(to + j, to_offset + i, from + i, from_offset + j, rows - i < LANES ? rows : LANES,
                                    columns - j < LANES ? columns : LANES);
 }
@@ -57,6 +57,9 @@ static void NAME(copy_block)(void *to_, int64_t to_row, const void *from_, int64
     const real *from = from_;
     if (from_column == 1 && from_row == columns && to_row == columns) {
         memcpy(to, from, (size_t)(rows * columns) * sizeof(real));
+    } else if (from_column == 1 && columns == NR) { /* a panel */
+        for (int64_t i = 0; i < rows; i++)
+            UNROLL for (int v = 0; v < NV; v++) v_store(to + i * to_row + v * LANES, v_load(from + i * from_row + v * LANES));
     } else if (from_column == 1) {
         for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(real));
     } else if (from_row == 1) {

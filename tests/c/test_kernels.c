@@ -284,6 +284,8 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
          .stride = {1, 2, 3}, .dilation = {1, 1, 2}, .pad = {0, 2, 1}},
         {.n = 1, .c = 4, .k = 6, .groups = 1, .in = {4, 5, 6}, .kernel = {2, 3, 2},
          .stride = {1, 2, 1}, .dilation = {1, 1, 2}, .pad = {1, 1, 0}},
+        {.n = 1, .c = 150, .k = 40, .groups = 1, .in = {1, 3, 15}, .kernel = {1, 3, 3},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
         {.n = 3, .c = 1, .k = 1, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
     };
