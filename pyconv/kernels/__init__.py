@@ -77,14 +77,18 @@ def rows(kernel: str) -> tuple[Row, ...]:
 
 def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None:
     """Run the best row that does not refuse (or the named algorithm); it overwrites `out`."""
+    choose(kernel, out, *arguments, algorithm=algorithm).function(out, *arguments)
+
+
+def choose(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> Row:
+    """The best row that does not refuse the call (or that of the named algorithm)."""
     reasons = []
     for row in rows(kernel):
         if algorithm not in ("auto", row.algorithm):
             continue
         reason = row.refuse(out, *arguments) if row.refuse else None
         if reason is None:
-            row.function(out, *arguments)
-            return
+            return row
         reasons.append(f"{row.algorithm}: {reason}")
     known = ", ".join(row.algorithm for row in rows(kernel))
     raise ValueError(
