@@ -126,6 +126,33 @@ void pyconv_softmax(const pyconv_rows *p, int logarithm, const void *x, void *y,
 /* From dy and y, with y_step the step of dx and x_step that of y. */
 void pyconv_softmax_backward(const pyconv_rows *p, int logarithm, const void *dy, const void *y, void *dx, int threads);
 
+/* A call of one of the functions above, to be made later: each argument but the last, the number of threads, is a number
+ * or an address (segment -1), or so many bytes from the beginning of a segment that is named when the call is made. */
+enum {
+    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
+    PYCONV_CALL_MAX_POOL_INDICES, PYCONV_CALL_MAX_POOL_BACKWARD, PYCONV_CALL_AVG_POOL, PYCONV_CALL_AVG_POOL_BACKWARD,
+    PYCONV_CALL_UNPOOL, PYCONV_CALL_GATHER, PYCONV_CALL_UNARY, PYCONV_CALL_UNARY_BACKWARD, PYCONV_CALL_BINARY,
+    PYCONV_CALL_SUM, PYCONV_CALL_MOMENTS, PYCONV_CALL_PRODUCTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_BACKWARD,
+    PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD
+};
+typedef struct {
+    int64_t value[8];
+    int32_t segment[8];
+    int64_t function;
+} pyconv_call;
+
+/* Calls in order, whose workspaces were counted for one instruction set and up to `threads` threads. */
+typedef struct {
+    const pyconv_call *calls;
+    int64_t count;
+    const char *isa;
+    int64_t threads;
+} pyconv_program;
+
+/* Makes all calls of a program; `segments` are addresses. Each call's time is written to `seconds`, unless that is NULL.
+ * 0, or -1 where another instruction set has been selected since and nothing was done. */
+int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds);
+
 /* The instruction sets this library holds, best first, NULL past the last; whether this machine runs it; the one in use. */
 const char *pyconv_isa_name(int index);
 int pyconv_isa_supported(int index);

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
+from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
-from pyconv.kernels.threads import get_num_threads
 
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
@@ -19,11 +18,10 @@ FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 def conv(y, x, w, b, spec):
     """y = x ∗ w + b."""
     x, w = aligned(x), aligned(w)
-    problem, threads = _prepare(FORWARD, spec, x, w, y)
+    problem = _prepare(spec, x, w, y)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
-    lib.pyconv_conv_forward(
-        problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads
-    )
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, FORWARD)
+    call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
 
 
 @fills_aligned
@@ -39,29 +37,23 @@ def conv_backward_data(dx, dy, w, b, spec):
             dx += b.reshape(-1, *(1,) * len(size))
         return
     dy, w = aligned(dy), aligned(w)
-    problem, threads = _prepare(BACKWARD_DATA, spec, dx, w, dy)
+    problem = _prepare(spec, dx, w, dy)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
-    lib.pyconv_conv_backward_data(
-        problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), _memory(problem, BACKWARD_DATA, threads), threads
-    )
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_DATA)
+    call(lib.pyconv_conv_backward_data, problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), memory)
 
 
 @fills_aligned
 def conv_backward_weights(dw, dy, x, spec):
     """dw = the correlation of x with dy."""
     dy, x = aligned(dy), aligned(x)
-    problem, threads = _prepare(BACKWARD_WEIGHTS, spec, x, dw, dy)
-    lib.pyconv_conv_backward_weights(
-        problem, pointer(dy), pointer(x), pointer(dw), _memory(problem, BACKWARD_WEIGHTS, threads), threads
-    )
+    problem = _prepare(spec, x, dw, dy)
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_WEIGHTS)
+    call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
 
 
-def _prepare(kind: int, spec: ConvSpec, x, w, y) -> tuple[Any, int]:
-    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize), get_num_threads()
-
-
-def _memory(problem, kind: int, threads: int):
-    return workspace(lib.pyconv_conv_workspace(problem, kind, threads))
+def _prepare(spec: ConvSpec, x, w, y) -> Any:
+    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize)
 
 
 @lru_cache(maxsize=256)
