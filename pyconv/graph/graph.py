@@ -26,9 +26,7 @@ class Graph:
     targets: tuple[Node | None, ...]
 
     @classmethod
-    def of(
-        cls, inputs: Iterable[Node], outputs: Sequence[Node], targets: Sequence[Node | None] | None = None
-    ) -> Graph:
+    def of(cls, inputs: Iterable[Node], outputs: Sequence[Node], targets: Sequence[Node | None] | None = None) -> Graph:
         """The graph between inputs and outputs, in the order in which its nodes were recorded."""
         nodes = sorted(_reached(outputs), key=lambda node: node.number)
         return cls(tuple(inputs), tuple(outputs), tuple(nodes), tuple(targets or (None,) * len(outputs)))
@@ -141,14 +139,13 @@ def size_text(shape: Sequence[int]) -> str:
 
 
 _NEUTRAL = {"stride": 1, "padding": 0, "dilation": 1}  # what a convolution or pooling does not mention
-_SHOWN = ("shape", "input_size", "dtype")  # by the array itself
+_SHOWN = ("shape", "input_size", "dtype", "classes")  # by the shapes of arrays
 
 
 def op_text(node: Node) -> str:
     """The op with those of its attributes that its shape does not tell: Conv(padding=1)."""
     assert node.op is not None
-    said = [node.op.name] if type(getattr(type(node.op), "name", None)) is str else []
-    said += list(_attributes(node.op))
+    said = list(_attributes(node.op))
     return type(node.op).__name__ + (f"({', '.join(said)})" if said else "")
 
 
@@ -160,7 +157,7 @@ def _attributes(described: Any) -> Iterable[str]:
             continue
         value = _common(value)
         if value not in (field.default, _NEUTRAL.get(field.name)) and field.name not in _SHOWN:
-            yield f"{field.name}={value}"
+            yield f"{value}" if field.name == "name" else f"{field.name}={value}"
 
 
 def _common(value: Any) -> Any:

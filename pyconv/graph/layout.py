@@ -7,13 +7,13 @@ So a network converts at its borders alone: its first convolution reads the user
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 
 from pyconv.graph.graph import Graph
 from pyconv.ops.conv import Conv, ConvBackwardData
-from pyconv.ops.node import Node
 from pyconv.ops.pool import AvgPool, AvgPoolBackward, Gather, MaxPool, MaxPoolBackward, MaxPoolIndices, Unpool
 from pyconv.ops.reduce import Broadcast, Reshape
 from pyconv.ops.shape import Interpolate, InterpolateBackward, Slice, Transpose
@@ -31,7 +31,8 @@ def channels_last(graph: Graph) -> set[int]:
     found: set[int] = set()
     for node in graph.nodes:
         if isinstance(node.op, _IMAGES) or (
-            not isinstance(node.op, VIEWS) and any(id(i) in found for i in node.inputs if i is not None and i.shape == node.shape)
+            not isinstance(node.op, VIEWS)
+            and any(id(i) in found for i in node.inputs if i is not None and i.shape == node.shape)
         ):
             found.add(id(node))
     return found
@@ -72,7 +73,7 @@ def reshaped(shape: Sequence[int], strides: Strides, new: Sequence[int]) -> Stri
                 run.append(old.pop(0))
             else:
                 parts.append(sizes.pop(0))
-        if any(outer != n * inner for (_, outer), (n, inner) in zip(run, run[1:], strict=False)):
+        if any(outer != n * inner for (_, outer), (n, inner) in pairwise(run)):
             return None  # the old axes do not follow each other in memory
         found += contiguous(parts, run[-1][1])
     remaining = iter(found)

@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 
 from pyconv.graph.graph import Graph
-from pyconv.graph.layout import VIEWS, Strides, channels_last, channels_last_strides, contiguous
-from pyconv.graph.layout import reshaped, same_order, stand_in
+from pyconv.graph.layout import (
+    VIEWS,
+    Strides,
+    channels_last,
+    channels_last_strides,
+    contiguous,
+    reshaped,
+    same_order,
+    stand_in,
+)
 from pyconv.ops.elementwise import Cast
 from pyconv.ops.node import Node, Op
 from pyconv.ops.reduce import Reshape
@@ -28,8 +36,8 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 class Storage:
     """A piece of memory: part of the arena for the steps from `begin` to `end`, or a whole array from outside."""
 
-    segment: str  # arena, input, output or constant
-    number: int  # which input, output or constant
+    segment: str  # arena, call (what a call brings: its inputs, then its outputs), fixed (further inputs) or constant
+    number: int  # which one of them
     nbytes: int
     begin: int = 0
     end: int = 0
@@ -70,19 +78,19 @@ class Placement:
     live_bytes: int  # the most that is needed at one time: no arena can be smaller
 
 
-def place(graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides]) -> Placement:
+def place(graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides], fixed: int = 0) -> Placement:
     """Give every array of the graph its place, for inputs and outputs of these strides in bytes.
 
-    The strides of an output that has a target are the target's.
+    The last `fixed` inputs are the same arrays in every call. Outputs with a target come last, and have no strides.
     """
-    planner = _Planner(graph, inputs, outputs)
+    planner = _Planner(graph, inputs, outputs, len(inputs) - fixed)
     steps = planner.run()
     arena = [s for s in planner.storages if s.segment == "arena"]
     return Placement(steps, planner.constants, _pack(arena), _live(arena, len(steps)))
 
 
 class _Planner:
-    def __init__(self, graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides]):
+    def __init__(self, graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides], brought: int):
         self.graph = graph
         self.images = channels_last(graph)
         self.storages: list[Storage] = []
@@ -92,16 +100,17 @@ class _Planner:
         self.end = len(graph.nodes)  # when outputs are read
         self.readers = self._find_readers()
         for number, (node, strides) in enumerate(zip(graph.inputs, inputs, strict=True)):
-            self._outside(node, Storage("input", number, _nbytes(node)), strides)
+            storage = Storage("call", number, 0) if number < brought else Storage("fixed", number - brought, 0)
+            self._outside(node, storage, strides)
         for node in graph.constants():
             assert node.value is not None
-            self._outside(node, Storage("constant", len(self.constants), node.value.nbytes), node.value.strides)
+            self._outside(node, Storage("constant", len(self.constants), 0), node.value.strides)
             self.constants.append(node.value)
         self.results = [  # where each output goes
-            View(Storage("output", j, _nbytes(o)), o.shape, tuple(strides), o.dtype)
+            View(Storage("call", brought + j, 0), o.shape, tuple(outputs[j]), o.dtype)
             if target is None
             else self.views[id(target)]
-            for j, (o, target, strides) in enumerate(zip(graph.outputs, graph.targets, outputs, strict=True))
+            for j, (o, target) in enumerate(zip(graph.outputs, graph.targets, strict=True))
         ]
         self.claimed = self._claim()
 
@@ -207,13 +216,9 @@ class _Planner:
         for view in slots:
             if view is None or view.storage.segment != "arena" or view.storage.end > time:
                 continue
-            if (view.shape, view.dtype) != (node.shape, node.dtype) or not same_order(
-                node.shape, view.strides, wanted
-            ):
+            if (view.shape, view.dtype) != (node.shape, node.dtype) or not same_order(node.shape, view.strides, wanted):
                 continue
-            sharing = [
-                (slot, other) for slot, other in enumerate(operands) if other and other.storage is view.storage
-            ]
+            sharing = [(slot, other) for slot, other in enumerate(operands) if other and other.storage is view.storage]
             if all(_same(other, view) and slot in node.op.in_place for slot, other in sharing):
                 view.storage.end = self._last(node)
                 return view

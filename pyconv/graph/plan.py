@@ -1,7 +1,7 @@
 """Plan: a compiled network. It is called like the function it was made from, and knows what it will do before it does.
 
-A plan holds a variant for each set of input shapes it was called with lately (and for their dtypes and memory orders),
-each with its own steps and workspaces.
+A plan holds a variant for each set of input shapes it was called with lately (and of dtypes and memory orders), each
+with its own steps and workspaces.
 """
 
 from __future__ import annotations
@@ -10,71 +10,362 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyconv import kernels
-from pyconv.graph.execute import Code, Workspace
-from pyconv.graph.layout import contiguous
+from pyconv.graph.dump import dump_to
+from pyconv.graph.execute import ArrayLayout, Code, Workspace
+from pyconv.graph.explain import explain
+from pyconv.graph.graph import Graph, op_text
+from pyconv.graph.layout import Strides, contiguous
 from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
-from pyconv.graph.trace import ArraySpec, trace
-from pyconv.graph.tree import leaves, map_leaves
+from pyconv.graph.trace import trace, trace_step
+from pyconv.graph.tree import leaves, map_leaves, names
+from pyconv.kernels.threads import get_num_threads
+from pyconv.ops.node import Node
 
 VARIANTS = 8  # a plan keeps so many, those called last
+PRECISIONS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+
+
+_CLOSED = "the plan is closed: compile a new one"
+
+
+class StepTime(NamedTuple):
+    """A step of a plan and the seconds that it took."""
+
+    step: str
+    seconds: float
+
+
+def compile(
+    function: Callable[..., Any],
+    *examples: Any,
+    precision: str = "float32",
+    threads: int | None = None,
+    dump: str | PathLike[str] | None = None,
+) -> Plan:
+    """Compile a model or a function of arrays for inputs of given shapes.
+
+    Parameters
+    ----------
+    function : nn.Module or callable
+        A model is compiled in evaluation mode, with its parameters as they are now: compile anew after changing them.
+        A function must compute with `pyconv.functional`, models and operators, and return arrays (in dicts, lists and
+        tuples, if it likes).
+    *examples : shape, array or (shape, dtype)
+        What each input will be like; a shape alone stands for an array of `precision`.
+    precision : {"float32", "float64"}
+    threads : int, optional
+        How many threads calls use; by default, whatever `get_num_threads` says then.
+    dump : path, optional
+        A directory to write the graph to, as text and as a picture, as traced and after each pass.
+
+    Returns
+    -------
+    Plan
+        To be called like `function`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an example or precision is none, the function cannot take such inputs, or it returns something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyconv as pc
+    >>> from pyconv import nn
+    >>> plan = pc.compile(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 32, 32))
+    >>> plan(np.zeros((1, 3, 32, 32), np.float32)).shape
+    (1, 8, 30, 30)
+    """
+    return Plan(function, _layouts(examples, precision), _threads(threads), dump)
+
+
+def compile_step(
+    function: Callable[..., Any],
+    state: Any,
+    *examples: Any,
+    precision: str = "float32",
+    threads: int | None = None,
+    dump: str | PathLike[str] | None = None,
+) -> Plan:
+    """Compile a step that changes a state: of training, say, whose parameters and optimizer state it updates in place.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(state, *inputs)`` returns ``(result, new_state)``. It changes nothing itself.
+    state : tree of arrays
+        In dicts, lists and tuples. The plan keeps these very arrays, and each call writes the new state into them.
+    *examples, precision, threads, dump
+        As for `compile`; the examples are those of the inputs.
+
+    Returns
+    -------
+    Plan
+        ``plan(*inputs)`` returns the result. Calls of a plan with a state must come one after the other.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `compile`; if an array of the state is read-only or there twice, or the new state is not like the old.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyconv.graph.plan import compile_step
+    >>> state = {"mean": np.zeros(2), "count": np.zeros(())}
+    >>> def step(state, x):
+    ...     count = state["count"] + 1
+    ...     return count, {"mean": state["mean"] + (x - state["mean"]) / count, "count": count}
+    >>> plan = compile_step(step, state, np.zeros(2))
+    >>> for x in ([1.0, 2.0], [3.0, 6.0]):
+    ...     count = plan(np.array(x))
+    >>> float(count), state["mean"].tolist()
+    (2.0, [2.0, 4.0])
+    """
+    held = leaves(state)
+    for name, array in zip(names(state), held, strict=True):
+        if type(array) is not np.ndarray:
+            raise TypeError(f"the state must hold arrays, and {name} is a {type(array).__name__}")
+        if not array.flags.writeable or not array.flags.aligned:
+            raise ValueError(f"the arrays of the state must be writeable and aligned, and {name} is not")
+    if any(np.may_share_memory(a, b) for i, a in enumerate(held) for b in held[:i]):
+        raise ValueError("the arrays of the state must not share memory")
+    return Plan(function, _layouts(examples, precision), _threads(threads), dump, state)
 
 
 class Plan:
-    """A function or model compiled for shapes of its inputs; made by `pc.compile`."""
+    """A compiled function; `pc.compile` makes it.
 
-    def __init__(self, function: Callable[..., Any], specs: Sequence[ArraySpec]):
-        self._function = function
+    Called with other shapes, dtypes or memory orders than before it compiles a variant of itself, and keeps those that
+    were called last. Several threads may call one plan; each call has a workspace for itself while it runs.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        layouts: Sequence[ArrayLayout],
+        threads: int | None = None,
+        dump: str | PathLike[str] | None = None,
+        state: Any = None,
+    ):
+        self._function: Callable[..., Any] | None = function
+        self._state = state
         self._backend = kernels.get_backend()
+        self._threads = threads
         self._lock = threading.Lock()
-        self._variants: OrderedDict[tuple, _Variant] = OrderedDict()
-        key = tuple((s.shape, contiguous(s.shape, s.dtype.itemsize), s.dtype) for s in specs)
-        self._latest = self._variant(key)
+        self._variants: OrderedDict[Any, _Variant] = OrderedDict()
+        self._latest: _Variant | None = None  # called or made last
+        self._variant(tuple(layouts), None, dump)
 
     def __call__(self, *inputs: Any, out: Any = None) -> Any:
-        arrays = [x if type(x) is np.ndarray else np.asarray(x) for x in inputs]
-        key = tuple((x.shape, x.strides, x.dtype) for x in arrays)
-        variant = self._latest
-        if variant.key != key:
-            variant = self._variant(key)
-        return variant(arrays, out)
+        """What the function returns for these inputs, in new arrays in C order or in those given.
 
-    def _variant(self, key: tuple) -> _Variant:
+        Parameters
+        ----------
+        *inputs : arrays
+            As many as the function was compiled for.
+        out : array, or a tree of arrays as the function returns it, optional
+            Where the results go. Nothing is allocated then, unless `out` shares memory with an input.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the number of inputs, or the shape or dtype of `out`, is not right, or the plan is closed.
+        """
+        arrays = [x if type(x) is np.ndarray and x.flags.aligned else _as_array(x) for x in inputs]
+        variant = self._latest
+        if variant is None or variant.key != [(x.shape, x.strides, x.dtype) for x in arrays]:
+            variant = self._variant_for(arrays, None)
+        if out is None:
+            outputs = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
+        else:
+            outputs = [out] if type(out) is np.ndarray else _arrays(out)
+            if variant.outputs != [(y.shape, y.strides, y.dtype) for y in outputs]:
+                variant = self._variant_for(arrays, _checked(outputs, variant.outputs))
+            for y in outputs:
+                if not y.flags.writeable:
+                    raise ValueError("out must be writeable, not a read-only array")
+                if not y.flags.aligned or any(np.may_share_memory(y, x) for x in arrays):
+                    return self._by_way_of_copies(arrays, outputs)
+        variant.run([*arrays, *outputs], self._threads or get_num_threads())
+        return variant.returned(outputs)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a call works in, beside inputs, outputs and weights, for the shapes called last."""
+        code = self._current().code
+        return code.placement.arena_bytes + code.scratch_bytes
+
+    @property
+    def graph(self) -> Graph:
+        """The `Graph` after all passes, for the shapes called last."""
+        return self._current().graph
+
+    def explain(self) -> str:
+        """A line for each step: op, shape and memory order of its result, algorithm and why, bytes, multiplications."""
+        with kernels.backend(self._backend):
+            return explain(self._current().code)
+
+    def profile(self, *inputs: Any) -> list[StepTime]:
+        """Run once, and give the time of each step."""
+        arrays = [_as_array(x) for x in inputs]
+        variant = self._variant_for(arrays, None)
+        outputs = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
+        seconds = variant.profile([*arrays, *outputs], self._threads or get_num_threads())
+        names = ["Copy" if c.step.node is None else op_text(c.step.node) for c in variant.code.choices]
+        return [StepTime(*pair) for pair in zip(names, seconds, strict=True)]
+
+    def close(self) -> None:
+        """Release all memory; the plan cannot be called again."""
         with self._lock:
-            variant = self._variants.get(key)
+            self._function = self._state = None
+            self._variants.clear()
+            self._latest = None
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _by_way_of_copies(self, arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Any:
+        variant = self._variant_for(arrays, None)
+        results = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
+        variant.run([*arrays, *results], self._threads or get_num_threads())
+        for y, result in zip(outputs, results, strict=True):
+            np.copyto(y, result)
+        return variant.returned(outputs)
+
+    # --- variants
+
+    def _current(self) -> _Variant:
+        if self._latest is None:
+            raise ValueError(_CLOSED)
+        return self._latest
+
+    def _variant_for(self, arrays: Sequence[np.ndarray], outputs: tuple[Strides, ...] | None) -> _Variant:
+        return self._variant(tuple(ArrayLayout(x.shape, x.strides, x.dtype) for x in arrays), outputs)
+
+    def _variant(
+        self,
+        layouts: tuple[ArrayLayout, ...],
+        outputs: tuple[Strides, ...] | None,
+        dump: str | PathLike[str] | None = None,
+    ) -> _Variant:
+        with self._lock:
+            if self._function is None:
+                raise ValueError(_CLOSED)
+            variant = self._variants.get((layouts, outputs))
             if variant is None:
                 with kernels.backend(self._backend):
-                    variant = self._variants[key] = _Variant(self._function, key)
+                    variant = _Variant(self._function, layouts, outputs, dump, self._state)
+                self._variants[layouts, outputs] = variant
                 if len(self._variants) > VARIANTS:
                     self._variants.popitem(last=False)
-            self._variants.move_to_end(key)
+            self._variants.move_to_end((layouts, outputs))
             self._latest = variant
             return variant
 
 
 class _Variant:
-    def __init__(self, function: Callable[..., Any], key: tuple):
-        self.key = key
-        graph, self.result = trace(function, [ArraySpec(shape, dtype) for shape, _, dtype in key])
-        self.graph = optimize(graph)
-        self.outputs = [(o.shape, o.dtype) for o in self.graph.outputs]
-        placement = place(
-            self.graph, [strides for _, strides, _ in key], [contiguous(s, d.itemsize) for s, d in self.outputs]
-        )
-        self.code = Code(placement)
-        self.free: list[Workspace] = []
+    """The plan for inputs of one kind, and the workspaces that wait for calls."""
 
-    def __call__(self, inputs: Sequence[np.ndarray], out: Any) -> Any:
-        outputs = [np.empty(*o) for o in self.outputs] if out is None else leaves(out)
-        workspace = self.free.pop() if self.free else Workspace(self.code)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        layouts: Sequence[ArrayLayout],
+        output_strides: tuple[Strides, ...] | None,
+        dump: str | PathLike[str] | None,
+        state: Any,
+    ):
+        self.key = list(layouts)
+        fixed = leaves(state)
+        traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
+        self.graph = optimize(traced, None if dump is None else dump_to(dump))
+        results = zip(self.graph.outputs, self.graph.targets, strict=True)
+        shapes = [(o.shape, o.dtype) for o, target in results if target is None]
+        strides = output_strides or [contiguous(shape, dtype.itemsize) for shape, dtype in shapes]
+        self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
+        inputs = [a.strides for a in (*layouts, *fixed)]
+        self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
+        self._is_single = type(self._result) is Node
+        self._free = [Workspace(self.code)]
+
+    def run(self, arrays: Sequence[np.ndarray], threads: int) -> None:
+        """One call, in a workspace of its own."""
         try:
-            workspace.run(inputs, outputs)
-        finally:
-            self.free.append(workspace)
+            workspace = self._free.pop()
+        except IndexError:  # all are in use by other threads
+            workspace = Workspace(self.code)
+        workspace.run(arrays, threads)
+        self._free.append(workspace)
+
+    def profile(self, arrays: Sequence[np.ndarray], threads: int) -> list[float]:
+        return Workspace(self.code).profile(arrays, threads)
+
+    def returned(self, outputs: Sequence[np.ndarray]) -> Any:
+        """The outputs as the function returns them."""
+        if self._is_single:
+            return outputs[0]
         remaining = iter(outputs)
-        return map_leaves(lambda _: next(remaining), self.result)
+        return map_leaves(lambda _: next(remaining), self._result)
+
+
+def _arrays(out: Any) -> list[np.ndarray]:
+    """The leaves of `out`."""
+    outputs = leaves(out)
+    for y in outputs:
+        if type(y) is not np.ndarray:
+            raise TypeError(f"out must hold arrays, not {type(y).__name__}")
+    return outputs
+
+
+def _checked(outputs: Sequence[np.ndarray], expected: Sequence[ArrayLayout]) -> tuple[Strides, ...]:
+    """The strides of the arrays given for outputs, which have the right shapes and dtypes."""
+    if len(outputs) != len(expected):
+        raise ValueError(f"out must hold {len(expected)} arrays, not {len(outputs)}")
+    for y, (shape, _, dtype) in zip(outputs, expected, strict=True):
+        if y.shape != shape:
+            raise ValueError(f"out must have the result's shape {shape}, not {y.shape}")
+        if y.dtype != dtype:
+            raise TypeError(f"out must have the result's dtype {dtype}, not {y.dtype}")
+    return tuple(y.strides for y in outputs)
+
+
+def _as_array(x: Any) -> np.ndarray:
+    """An input as an aligned ndarray."""
+    if not hasattr(x, "__array__"):
+        raise TypeError(f"an input must be an array, not {type(x).__name__}")
+    x = np.asarray(x)
+    return x if x.flags.aligned else x.copy()
+
+
+def _layouts(examples: Sequence[Any], precision: str) -> list[ArrayLayout]:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    return [_example(example, PRECISIONS[precision]) for example in examples]
+
+
+def _threads(threads: Any) -> int | None:
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise ValueError(f"threads must be a positive int or None, not {threads!r}")
+    return threads
+
+
+def _example(example: Any, dtype: np.dtype) -> ArrayLayout:
+    """What `compile` was told an input will be like."""
+    if hasattr(example, "__array__"):
+        array = _as_array(example)
+        return ArrayLayout(array.shape, array.strides, array.dtype)
+    if isinstance(example, (tuple, list)) and len(example) == 2 and isinstance(example[0], (tuple, list)):
+        example, dtype = example[0], np.dtype(example[1])
+    if not isinstance(example, (tuple, list)) or not all(type(n) is int and n >= 0 for n in example):
+        raise TypeError(f"an example must be a shape, an array or a (shape, dtype), not {example!r}")
+    return ArrayLayout(tuple(example), contiguous(example, dtype.itemsize), dtype)

@@ -8,34 +8,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pyconv.graph.graph import Graph
-from pyconv.graph.tree import leaves
+from pyconv.graph.tree import leaves, map_leaves, names
 from pyconv.ops.node import Node
 
 
-class ArraySpec(NamedTuple):
-    """Shape and dtype of an array to come."""
+def trace(function: Callable[..., Any], specs: Sequence[Any]) -> tuple[Graph, Any]:
+    """The graph of `function` for inputs like `specs`, and what it returned: a tree whose leaves are its outputs.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-
-def trace(function: Callable[..., Any], specs: Sequence[ArraySpec]) -> tuple[Graph, Any]:
-    """The graph of `function` for inputs of these shapes, and what it returned: a tree whose leaves are its outputs.
+    A spec is anything with a shape and a dtype, such as an array.
 
     Raises
     ------
     TypeError
         If the function returns something else than arrays, in dicts, lists and tuples if it likes.
     """
-    inputs = [Node.placeholder(spec.shape, spec.dtype, f"x{i}") for i, spec in enumerate(specs)]
+    inputs = _inputs(specs)
     with evaluation(function):
         result = function(*inputs)
     return Graph.of(inputs, [as_output(leaf) for leaf in leaves(result)]), result
+
+
+def trace_step(function: Callable[..., Any], specs: Sequence[Any], state: Any) -> tuple[Graph, Any]:
+    """As `trace`, for a function of (state, *inputs) that returns a pair: its result, and the state after it.
+
+    The leaves of the state are inputs after the others; those of the new state are outputs that replace them.
+
+    Raises
+    ------
+    TypeError
+        If the function does not return such a pair, or a leaf of the state would change its shape or dtype.
+    """
+    inputs = _inputs(specs)
+    held = map_leaves(lambda array: Node.placeholder(array.shape, array.dtype), state)
+    for name, node in zip(names(state), leaves(held), strict=True):
+        node.name = name
+    pair = function(held, *inputs)
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(f"a step must return a pair (result, new state), not {type(pair).__name__}")
+    result, after = pair
+    new, targets = [as_output(leaf) for leaf in leaves(after)], leaves(held)
+    if names(after) != names(state):
+        raise TypeError("the new state must have the structure of the old one")
+    for node, target in zip(new, targets, strict=True):
+        if (node.shape, node.dtype) != (target.shape, target.dtype):
+            raise TypeError(f"a step must leave {target.name} as {target!r}, and makes {node!r} of it")
+    results = [as_output(leaf) for leaf in leaves(result)]
+    graph = Graph.of([*inputs, *targets], [*results, *new], [*[None] * len(results), *targets])
+    return graph, result
+
+
+def _inputs(specs: Sequence[Any]) -> list[Node]:
+    return [Node.placeholder(spec.shape, spec.dtype, f"x{i}") for i, spec in enumerate(specs)]
 
 
 def as_output(leaf: Any) -> Node:

@@ -23,3 +23,13 @@ def leaves(tree: Any) -> list[Any]:
     found: list[Any] = []
     map_leaves(found.append, tree)
     return found
+
+
+def names(tree: Any, prefix: str = "") -> list[str]:
+    """The dotted names of the leaves, in the same order: keys of dicts, places in lists and tuples."""
+    if tree is None:
+        return []
+    if not isinstance(tree, (dict, list, tuple)):
+        return [prefix]
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return [name for key, value in pairs for name in names(value, f"{prefix}.{key}" if prefix else str(key))]

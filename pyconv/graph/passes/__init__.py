@@ -19,10 +19,12 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
 }
 
 
-def optimize(graph: Graph, watch: Callable[[str, Graph], None] = lambda name, graph: None) -> Graph:
+def optimize(graph: Graph, watch: Callable[[str, Graph], None] | None = None) -> Graph:
     """The graph after all passes; `watch(name, graph)` sees it before the first, as "traced", and after each."""
-    watch("traced", graph)
+    if watch is not None:
+        watch("traced", graph)
     for name, run in PASSES.items():
         graph = run(graph)
-        watch(name, graph)
+        if watch is not None:
+            watch(name, graph)
     return graph

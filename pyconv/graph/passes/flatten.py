@@ -20,15 +20,25 @@ def run(graph: Graph) -> Graph:
     images = channels_last(graph)
 
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
-        x, *parameters = inputs
-        if not isinstance(node.op, Linear) or x is None or not isinstance(x.op, Reshape):
+        if not isinstance(node.op, Linear):
             return None
-        (image,), (weight, bias) = x.inputs, parameters
-        assert image is not None and weight is not None and node.inputs[0] is not None
-        if weight.value is None or id(node.inputs[0].inputs[0]) not in images or image.shape[0] != x.shape[0]:
+        rows, weight, bias = inputs
+        assert rows is not None
+        assert weight is not None
+        if weight.value is None or not isinstance(rows.op, Reshape) or id(_image(node)) not in images:
             return None
-        rows = Reshape(x.shape)(Transpose((0, *range(2, image.ndim), 1))(image))
+        (image,) = rows.inputs
+        assert image is not None
+        if image.shape[0] != rows.shape[0]:
+            return None
+        rows = Reshape(rows.shape)(Transpose((0, *range(2, image.ndim), 1))(image))
         columns = np.moveaxis(weight.value.reshape(-1, *image.shape[1:]), 1, -1).reshape(weight.shape)
         return Linear()(rows, columns, bias)
 
     return graph.rewrite(change)
+
+
+def _image(node: Node) -> Node | None:
+    """What was flattened for a linear layer."""
+    rows = node.inputs[0]
+    return rows.inputs[0] if rows is not None and rows.inputs else None

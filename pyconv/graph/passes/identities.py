@@ -18,7 +18,7 @@ def run(graph: Graph) -> Graph:
     """The graph without them."""
 
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
-        rule = _RULES.get(type(node.op))  # type: ignore[arg-type]
+        rule = _RULES.get(type(node.op))
         return rule(node.op, node, *inputs) if rule else None
 
     return graph.rewrite(change)
@@ -26,9 +26,10 @@ def run(graph: Graph) -> Graph:
 
 def _same_shape(op: Any, node: Node, x: Node) -> Node | None:
     """Reshape to, or Broadcast to, the shape that x has; a Reshape of a Reshape is one."""
-    if x.shape == node.shape:
-        return x
-    return op(x.inputs[0]) if type(op) is Reshape and type(x.op) is Reshape else None
+    if type(op) is Reshape and type(x.op) is Reshape:
+        x = x.inputs[0]  # type: ignore[assignment]
+        return x if x.shape == node.shape else op(x)
+    return x if x.shape == node.shape else None
 
 
 def _same_order(op: Transpose, node: Node, x: Node) -> Node | None:
