@@ -37,7 +37,7 @@ static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
     }
 }
 
-int pyconv_program_run(const pyconv_program *p, void *const *segments, int threads, double *seconds) {
+int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds) {
     if (p->isa != pyconv_isa()) return -1;
     if (threads > p->threads) threads = (int)p->threads;
     for (int64_t i = 0; i < p->count; i++) {
@@ -45,7 +45,7 @@ int pyconv_program_run(const pyconv_program *p, void *const *segments, int threa
         const double begin = seconds ? pyconv_now() : 0;
         void *arguments[ARGUMENTS];
         for (int k = 0; k < ARGUMENTS; k++)
-            arguments[k] = (void *)((call->segment[k] < 0 ? 0 : (intptr_t)segments[call->segment[k]]) + (intptr_t)call->value[k]);
+            arguments[k] = (void *)((call->segment[k] < 0 ? 0 : segments[call->segment[k]]) + (intptr_t)call->value[k]);
         make(call->function, arguments, threads);
         if (seconds) seconds[i] = pyconv_now() - begin;
     }

@@ -151,7 +151,7 @@ typedef struct {
 
 /* Makes all calls of a program; `segments` are addresses. Each call's time is written to `seconds`, unless that is NULL.
  * 0, or -1 where another instruction set has been selected since and nothing was done. */
-int pyconv_program_run(const pyconv_program *p, void *const *segments, int threads, double *seconds);
+int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds);
 
 /* The instruction sets this library holds, best first, NULL past the last; whether this machine runs it; the one in use. */
 const char *pyconv_isa_name(int index);

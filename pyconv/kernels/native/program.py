@@ -10,7 +10,7 @@ import numpy as np
 
 from pyconv.kernels import Row
 from pyconv.kernels.native import KERNELS
-from pyconv.kernels.native.library import ffi, lib, pointer, recording
+from pyconv.kernels.native.library import ffi, lib, recording
 from pyconv.kernels.threads import get_num_threads
 
 _CALLS = {  # a function of the library -> its number in a program
@@ -20,7 +20,6 @@ _CALLS = {  # a function of the library -> its number in a program
 }
 _FUNCTIONS = {row.function for rows in KERNELS.values() for row in rows}
 _ARGUMENTS = 8
-_ADDRESS = ffi.typeof("void *")
 
 
 class _Unrecordable(Exception):
@@ -95,7 +94,7 @@ class Program:
         if len(segments) != self._count + 1:
             raise ValueError(f"a run takes {self._count} segments and one of scratch, not {len(segments)}")
         compiled = self._compiled or self._compile()
-        addresses = [ffi.cast(_ADDRESS, s) if isinstance(s, int) else pointer(s) for s in segments]
+        addresses = [s if isinstance(s, int) else _address(s) for s in segments]
         if lib.pyconv_program_run(compiled[0], addresses, threads, seconds):
             raise RuntimeError("the instruction set is no longer the one that the program was recorded for")
 
