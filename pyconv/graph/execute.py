@@ -167,9 +167,14 @@ class Workspace:
                 segments = [0 if s is None else s for s in self._memory.segments]
                 self._programs.append(part.bind([*segments, self._memory.scratch]))
                 self._parts.append(self._programs[-1])
+        self._whole = self._programs[0] if self._programs and len(self._parts) == 1 else None  # one call into C
 
     def run(self, arrays: Sequence[np.ndarray], threads: int) -> None:
         """Run all parts on the caller's inputs and outputs, of which nothing is held afterwards."""
+        if self._whole is not None:
+            self._whole.place(arrays)
+            self._whole.run(threads)
+            return
         self._bind(arrays)
         for part in self._parts:
             part.run(threads)
@@ -184,8 +189,7 @@ class Workspace:
 
     def _bind(self, arrays: Sequence[np.ndarray]) -> None:
         for program in self._programs:
-            for number, array in enumerate(arrays):
-                program.place(number, array)
+            program.place(arrays)
         for call in self._calls:
             for place, view, number in call.missing:
                 call.arguments[place] = seen(arrays[number], view)

@@ -76,6 +76,19 @@ class Placement:
     constants: list[np.ndarray]
     arena_bytes: int
     live_bytes: int  # the most that is needed at one time: no arena can be smaller
+    brought: int  # how many inputs a call brings
+
+    def reads_late(self) -> bool:
+        """Whether a step may read an input of a call when part of an output is written already."""
+        written = False
+        for step in self.steps:
+            written |= self._is_outside(step.out, inputs=False)
+            if written and any(v is not None and self._is_outside(v, inputs=True) for v in step.operands):
+                return True
+        return False
+
+    def _is_outside(self, view: View, inputs: bool) -> bool:
+        return view.storage.segment == "call" and (view.storage.number < self.brought) == inputs
 
 
 def place(graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides], fixed: int = 0) -> Placement:
@@ -86,7 +99,7 @@ def place(graph: Graph, inputs: Sequence[Strides], outputs: Sequence[Strides], f
     planner = _Planner(graph, inputs, outputs, len(inputs) - fixed)
     steps = planner.run()
     arena = [s for s in planner.storages if s.segment == "arena"]
-    return Placement(steps, planner.constants, _pack(arena), _live(arena, len(steps)))
+    return Placement(steps, planner.constants, _pack(arena), _live(arena), len(inputs) - fixed)
 
 
 class _Planner:
@@ -306,7 +319,7 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def _live(storages: Sequence[Storage], steps: int) -> int:
+def _live(storages: Sequence[Storage]) -> int:
     """The largest sum of storages that are needed at one time."""
     change: dict[int, int] = {}
     for storage in storages:

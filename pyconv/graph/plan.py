@@ -31,6 +31,8 @@ VARIANTS = 8  # a plan keeps so many, those called last
 PRECISIONS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 
+_ndarray = np.ndarray  # found faster than an attribute of a module
+_READ_ONLY = "out must be writeable, not a read-only array"
 _CLOSED = "the plan is closed: compile a new one"
 
 
@@ -162,7 +164,7 @@ class Plan:
         self._lock = threading.Lock()
         self._variants: OrderedDict[Any, _Variant] = OrderedDict()
         self._latest: _Variant | None = None  # called or made last
-        self._variant(tuple(layouts), None, dump)
+        self._variant(tuple(layouts), dump=dump)
 
     def __call__(self, *inputs: Any, out: Any = None) -> Any:
         """What the function returns for these inputs, in new arrays in C order or in those given.
@@ -179,22 +181,56 @@ class Plan:
         ValueError, TypeError
             If the number of inputs, or the shape or dtype of `out`, is not right, or the plan is closed.
         """
-        arrays = [x if type(x) is np.ndarray and x.flags.aligned else _as_array(x) for x in inputs]
         variant = self._latest
-        if variant is None or variant.key != [(x.shape, x.strides, x.dtype) for x in arrays]:
-            variant = self._variant_for(arrays, None)
+        arrays = [*inputs] if out is None else [*inputs, out]
+        for array in arrays:
+            if type(array) is not _ndarray or not array.flags.aligned:
+                return self._converted(inputs, out)
+        if variant is None:
+            raise ValueError(_CLOSED)
+        key = variant.inputs if out is None else variant.inputs_and_output
+        if key != [(a.shape, a.strides, a.dtype) for a in arrays]:
+            return self._found(inputs, out)
         if out is None:
-            outputs = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
-        else:
-            outputs = [out] if type(out) is np.ndarray else _arrays(out)
-            if variant.outputs != [(y.shape, y.strides, y.dtype) for y in outputs]:
-                variant = self._variant_for(arrays, _checked(outputs, variant.outputs))
-            for y in outputs:
-                if not y.flags.writeable:
-                    raise ValueError("out must be writeable, not a read-only array")
-                if not y.flags.aligned or any(np.may_share_memory(y, x) for x in arrays):
-                    return self._by_way_of_copies(arrays, outputs)
-        variant.run([*arrays, *outputs], self._threads or get_num_threads())
+            return variant(arrays, self._threads or get_num_threads())
+        if not out.flags.writeable:
+            raise ValueError(_READ_ONLY)
+        if variant.reads_late and any(np.may_share_memory(out, x) for x in inputs):
+            return self._by_way_of_copies(inputs, [out])
+        variant.run(arrays, self._threads or get_num_threads())
+        return out
+
+    def _found(self, inputs: Sequence[np.ndarray], out: Any) -> Any:
+        """`__call__` for arrays unlike those of the last call, and for results that are not one array."""
+        threads = self._threads or get_num_threads()
+        variant = self._variant(_layouts_of(inputs))
+        if out is None:
+            return variant(inputs, threads)
+        outputs = _leaf_arrays(out)
+        _check(outputs, variant.outputs)
+        if any(np.may_share_memory(y, x) for y in outputs for x in inputs):
+            return self._by_way_of_copies(inputs, outputs)
+        strides = tuple(y.strides for y in outputs)
+        if strides != tuple(o.strides for o in variant.outputs):
+            variant = self._variant(_layouts_of(inputs), strides)
+        variant.run([*inputs, *outputs], threads)
+        return variant.returned(outputs)
+
+    def _converted(self, inputs: Sequence[Any], out: Any) -> Any:
+        """`__call__` for inputs that are not, or cannot be read as, what kernels take."""
+        arrays = [_as_array(x) for x in inputs]
+        if out is not None and not all(y.flags.aligned for y in _leaf_arrays(out)):
+            return self._by_way_of_copies(arrays, _leaf_arrays(out))
+        return self._found(arrays, out)
+
+    def _by_way_of_copies(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Any:
+        """Compute into arrays of our own first: those given overlap inputs, or kernels cannot write into them."""
+        variant = self._variant(_layouts_of(inputs))
+        _check(outputs, variant.outputs)
+        results = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
+        variant.run([*inputs, *results], self._threads or get_num_threads())
+        for y, result in zip(outputs, results, strict=True):
+            np.copyto(y, result)
         return variant.returned(outputs)
 
     @property
@@ -216,9 +252,8 @@ class Plan:
     def profile(self, *inputs: Any) -> list[StepTime]:
         """Run once, and give the time of each step."""
         arrays = [_as_array(x) for x in inputs]
-        variant = self._variant_for(arrays, None)
-        outputs = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
-        seconds = variant.profile([*arrays, *outputs], self._threads or get_num_threads())
+        variant = self._variant(_layouts_of(arrays))
+        seconds = variant.profile(arrays, self._threads or get_num_threads())
         names = ["Copy" if c.step.node is None else op_text(c.step.node) for c in variant.code.choices]
         return [StepTime(*pair) for pair in zip(names, seconds, strict=True)]
 
@@ -235,14 +270,6 @@ class Plan:
     def __exit__(self, *error: Any) -> None:
         self.close()
 
-    def _by_way_of_copies(self, arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Any:
-        variant = self._variant_for(arrays, None)
-        results = [np.empty(shape, dtype) for shape, _, dtype in variant.outputs]
-        variant.run([*arrays, *results], self._threads or get_num_threads())
-        for y, result in zip(outputs, results, strict=True):
-            np.copyto(y, result)
-        return variant.returned(outputs)
-
     # --- variants
 
     def _current(self) -> _Variant:
@@ -250,15 +277,13 @@ class Plan:
             raise ValueError(_CLOSED)
         return self._latest
 
-    def _variant_for(self, arrays: Sequence[np.ndarray], outputs: tuple[Strides, ...] | None) -> _Variant:
-        return self._variant(tuple(ArrayLayout(x.shape, x.strides, x.dtype) for x in arrays), outputs)
-
     def _variant(
         self,
         layouts: tuple[ArrayLayout, ...],
-        outputs: tuple[Strides, ...] | None,
+        outputs: tuple[Strides, ...] | None = None,
         dump: str | PathLike[str] | None = None,
     ) -> _Variant:
+        """The variant for such inputs and for outputs of these strides (C order by default), made if need be."""
         with self._lock:
             if self._function is None:
                 raise ValueError(_CLOSED)
@@ -285,7 +310,6 @@ class _Variant:
         dump: str | PathLike[str] | None,
         state: Any,
     ):
-        self.key = list(layouts)
         fixed = leaves(state)
         traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
         self.graph = optimize(traced, None if dump is None else dump_to(dump))
@@ -296,7 +320,16 @@ class _Variant:
         inputs = [a.strides for a in (*layouts, *fixed)]
         self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
         self._is_single = type(self._result) is Node
+        self.inputs = list(layouts)
+        self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
+        self.reads_late = self.code.placement.reads_late()
         self._free = [Workspace(self.code)]
+
+    def __call__(self, inputs: Sequence[np.ndarray], threads: int) -> Any:
+        """One call, into new arrays."""
+        outputs = [np.empty(shape, dtype) for shape, _, dtype in self.outputs]
+        self.run([*inputs, *outputs], threads)
+        return self.returned(outputs)
 
     def run(self, arrays: Sequence[np.ndarray], threads: int) -> None:
         """One call, in a workspace of its own."""
@@ -307,8 +340,10 @@ class _Variant:
         workspace.run(arrays, threads)
         self._free.append(workspace)
 
-    def profile(self, arrays: Sequence[np.ndarray], threads: int) -> list[float]:
-        return Workspace(self.code).profile(arrays, threads)
+    def profile(self, inputs: Sequence[np.ndarray], threads: int) -> list[float]:
+        """One call, and the seconds of each step."""
+        outputs = [np.empty(shape, dtype) for shape, _, dtype in self.outputs]
+        return Workspace(self.code).profile([*inputs, *outputs], threads)
 
     def returned(self, outputs: Sequence[np.ndarray]) -> Any:
         """The outputs as the function returns them."""
@@ -318,7 +353,7 @@ class _Variant:
         return map_leaves(lambda _: next(remaining), self._result)
 
 
-def _arrays(out: Any) -> list[np.ndarray]:
+def _leaf_arrays(out: Any) -> list[np.ndarray]:
     """The leaves of `out`."""
     outputs = leaves(out)
     for y in outputs:
@@ -327,8 +362,8 @@ def _arrays(out: Any) -> list[np.ndarray]:
     return outputs
 
 
-def _checked(outputs: Sequence[np.ndarray], expected: Sequence[ArrayLayout]) -> tuple[Strides, ...]:
-    """The strides of the arrays given for outputs, which have the right shapes and dtypes."""
+def _check(outputs: Sequence[np.ndarray], expected: Sequence[ArrayLayout]) -> None:
+    """The arrays given for results have their shapes and dtypes, and can be written."""
     if len(outputs) != len(expected):
         raise ValueError(f"out must hold {len(expected)} arrays, not {len(outputs)}")
     for y, (shape, _, dtype) in zip(outputs, expected, strict=True):
@@ -336,7 +371,12 @@ def _checked(outputs: Sequence[np.ndarray], expected: Sequence[ArrayLayout]) -> 
             raise ValueError(f"out must have the result's shape {shape}, not {y.shape}")
         if y.dtype != dtype:
             raise TypeError(f"out must have the result's dtype {dtype}, not {y.dtype}")
-    return tuple(y.strides for y in outputs)
+        if not y.flags.writeable:
+            raise ValueError(_READ_ONLY)
+
+
+def _layouts_of(arrays: Sequence[np.ndarray]) -> tuple[ArrayLayout, ...]:
+    return tuple(ArrayLayout(a.shape, a.strides, a.dtype) for a in arrays)
 
 
 def _as_array(x: Any) -> np.ndarray:

@@ -143,9 +143,15 @@ class BoundProgram:
         self._addresses = ffi.new("intptr_t[]", addresses)
         self._segments = ffi.cast("void **", self._addresses)
 
-    def place(self, number: int, array: np.ndarray) -> None:
-        """Let an array be a segment from now on; it is for the caller to keep it alive."""
-        self._segments[number] = ffi.from_buffer(array) if array.flags.c_contiguous else pointer(array)
+    def place(self, arrays: Sequence[np.ndarray]) -> None:
+        """Let these arrays be the first segments from now on; it is for the caller to keep them alive."""
+        segments, number = self._segments, 0
+        for array in arrays:
+            try:
+                segments[number] = ffi.from_buffer(array)
+            except (BufferError, ValueError):  # the array is not contiguous
+                segments[number] = pointer(array)
+            number += 1
 
     def run(self, threads: int) -> None:
         """As `Program.run`."""
