@@ -10,6 +10,7 @@ from pyconv.graph.graph import op_text, size_text
 from pyconv.graph.layout import channels_last_strides, contiguous, same_order, stand_in
 from pyconv.graph.memory import View
 from pyconv.ops.conv import Conv, ConvBackwardData, ConvBackwardWeights
+from pyconv.ops.fused import FusedConv, FusedLinear
 from pyconv.ops.linear import BatchedMatMul, Linear, MatMul
 from pyconv.ops.node import Node
 
@@ -86,12 +87,12 @@ def _algorithm(choice: Choice) -> str:
 def macs(node: Node) -> int:
     """Multiplications with an addition that a convolution or a matrix product takes by its definition; else 0."""
     op, (first, *others) = node.op, [i for i in node.inputs if i is not None]
-    if isinstance(op, (Conv, ConvBackwardData)):  # each element of y meets each weight of its output channel
-        y, w = node if isinstance(op, Conv) else first, others[0]
+    if isinstance(op, (Conv, FusedConv, ConvBackwardData)):  # each element of y meets each weight of its output channel
+        y, w = first if isinstance(op, ConvBackwardData) else node, others[0]
         return y.size * (w.size // w.shape[0])
     if isinstance(op, ConvBackwardWeights):
         return first.size * (node.size // node.shape[0])
-    if isinstance(op, Linear):
+    if isinstance(op, (Linear, FusedLinear)):
         return node.size * first.shape[1]
     if isinstance(op, (MatMul, BatchedMatMul)):
         return node.size * first.shape[-2 if op.transpose_a else -1]

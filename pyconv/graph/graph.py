@@ -157,7 +157,7 @@ def _attributes(described: Any) -> Iterable[str]:
             continue
         value = _common(value)
         if value not in (field.default, _NEUTRAL.get(field.name)) and field.name not in _SHOWN:
-            yield f"{value}" if field.name == "name" else f"{field.name}={value}"
+            yield f"{value}" if field.name in ("name", "activation") else f"{field.name}={value}"
 
 
 def _common(value: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from pyconv.graph.graph import Graph
 from pyconv.ops.conv import Conv, ConvBackwardData
+from pyconv.ops.fused import FusedConv
 from pyconv.ops.pool import AvgPool, AvgPoolBackward, Gather, MaxPool, MaxPoolBackward, MaxPoolIndices, Unpool
 from pyconv.ops.reduce import Broadcast, Reshape
 from pyconv.ops.shape import Interpolate, InterpolateBackward, Slice, Transpose
@@ -21,7 +22,7 @@ from pyconv.ops.shape import Interpolate, InterpolateBackward, Slice, Transpose
 Strides = tuple[int, ...]
 VIEWS = (Reshape, Transpose, Slice, Broadcast)  # what they compute is their input's memory, seen otherwise
 _IMAGES = (
-    *(Conv, ConvBackwardData, MaxPool, MaxPoolIndices, MaxPoolBackward, AvgPool, AvgPoolBackward),
+    *(Conv, FusedConv, ConvBackwardData, MaxPool, MaxPoolIndices, MaxPoolBackward, AvgPool, AvgPoolBackward),
     *(Unpool, Gather, Interpolate, InterpolateBackward),
 )
 

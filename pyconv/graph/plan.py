@@ -24,7 +24,7 @@ from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
 from pyconv.graph.trace import trace, trace_step
 from pyconv.graph.tree import leaves, map_leaves, names
-from pyconv.kernels.threads import get_num_threads
+from pyconv.kernels.threads import get_num_threads, num_threads
 from pyconv.ops.node import Node
 
 VARIANTS = 8  # a plan keeps so many, those called last
@@ -319,6 +319,8 @@ class _Variant:
         self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
         inputs = [a.strides for a in (*layouts, *fixed)]
         self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
+        self._backend = kernels.get_backend()
+        self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
         self.inputs = list(layouts)
         self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
@@ -337,13 +339,18 @@ class _Variant:
             workspace = self._free.pop()
         except IndexError:  # all are in use by other threads
             workspace = Workspace(self.code)
-        workspace.run(arrays, threads)
+        if self._in_c:
+            workspace.run(arrays, threads)
+        else:  # kernels called from Python look these up
+            with kernels.backend(self._backend), num_threads(threads):
+                workspace.run(arrays, threads)
         self._free.append(workspace)
 
     def profile(self, inputs: Sequence[np.ndarray], threads: int) -> list[float]:
         """One call, and the seconds of each step."""
         outputs = [np.empty(shape, dtype) for shape, _, dtype in self.outputs]
-        return Workspace(self.code).profile([*inputs, *outputs], threads)
+        with kernels.backend(self._backend), num_threads(threads):
+            return Workspace(self.code).profile([*inputs, *outputs], threads)
 
     def returned(self, outputs: Sequence[np.ndarray]) -> Any:
         """The outputs as the function returns them."""

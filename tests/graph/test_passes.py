@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from graph_networks import NETWORKS, float64, network, normal
 
+import pyconv as pc
 import pyconv.functional as F
 from pyconv import nn
-from pyconv.graph.passes import PASSES, common, constants, flatten, identities, optimize, saved, unused
+from pyconv.graph.passes import PASSES, common, constants, epilogue, flatten, identities, optimize, saved, unused
 from pyconv.graph.passes import batch_norm as folding
 from pyconv.graph.trace import trace
 from pyconv.graph.transforms import value_and_grad
@@ -168,3 +169,42 @@ def test_flatten_becomes_a_view_of_channels_last():
     assert_same(graph, after, x)
     plain = traced(float64(nn.Sequential(nn.Flatten(), nn.Linear(50, 4))), x)  # the user's order stays
     assert ops(unused.run(flatten.run(plain))) == ["Reshape", "Linear"]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x, w: F.relu(F.conv2d(x, w, padding=1)), ["FusedConv"]),
+        (lambda x, w: F.gelu(x + F.conv2d(x, w, padding=1)), ["FusedConv"]),
+        (lambda x, w: F.conv2d(x, w, padding=1) + F.conv2d(x, w, padding=1), ["Conv", "FusedConv"]),
+        (lambda x, w: F.conv2d(x, w, padding=1) + x + x, ["FusedConv", "Add"]),
+        (lambda x, w: F.sigmoid(F.relu(F.conv2d(x, w, padding=1))), ["FusedConv", "Unary"]),
+        (lambda x, w: F.leaky_relu(F.linear(x[0, 0], w[0, 0]) + x[0, 1], 0.3), ["FusedLinear"]),
+        (lambda x, w: F.exp(F.conv2d(x, w, padding=1)), ["Conv", "Unary"]),
+        (lambda x, w: (F.relu(y := F.conv2d(x, w, padding=1)), y), ["Conv", "Unary"]),
+        (lambda x, w: F.conv2d(x, w, padding=1) + x[:1], ["Conv", "Add"]),
+        (lambda x, w: F.relu(F.conv2d(x, w, padding=1, algorithm="direct")), ["Conv", "Unary"]),
+    ],
+)
+def test_epilogues_join_what_comes_before(function, expected):
+    x, w = normal(2, 3, 5, 3), normal(3, 3, 3, 3, seed=1)
+    graph = traced(lambda x: function(x, w), x)
+    after = unused.run(epilogue.run(graph))
+    assert [name for name in ops(after) if name not in ("Slice", "Reshape")] == expected
+    if expected[0].startswith("Fused"):
+        assert_same(graph, after, x)
+
+
+def test_fused_kernels_agree_in_every_backend(backend):
+    x, w, v = normal(2, 3, 5, 5), normal(3, 3, 3, 3, seed=1), normal(4, 5, seed=2)
+
+    def function(x):
+        y = F.silu(F.conv2d(x, w, padding=1) + x)
+        return F.tanh(F.linear(y, v))
+
+    graph = optimize(traced(function, x))
+    assert "FusedConv" in ops(graph)
+    expected = function(x)
+    with pc.backend(backend):
+        (y,) = graph.evaluate(x)
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)

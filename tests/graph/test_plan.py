@@ -174,7 +174,7 @@ def test_explain_and_profile_name_every_step(backend):
     times = plan.profile(x)
     assert len(times) == len(text.splitlines()) - 3
     assert all(t.seconds >= 0 for t in times)
-    assert times[0].step == "Conv(padding=1)"
+    assert times[0].step == "FusedConv(padding=1, relu)"
 
 
 def test_native_plans_run_in_c():

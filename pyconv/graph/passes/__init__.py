@@ -6,7 +6,7 @@
 from collections.abc import Callable
 
 from pyconv.graph.graph import Graph
-from pyconv.graph.passes import batch_norm, common, constants, flatten, identities, saved, unused
+from pyconv.graph.passes import batch_norm, common, constants, epilogue, flatten, identities, saved, unused
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {
     "identities": identities.run,
@@ -15,6 +15,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "batch_norm": batch_norm.run,
     "saved": saved.run,
     "flatten": flatten.run,
+    "epilogue": epilogue.run,
     "unused": unused.run,
 }
 

@@ -145,13 +145,12 @@ class BoundProgram:
 
     def place(self, arrays: Sequence[np.ndarray]) -> None:
         """Let these arrays be the first segments from now on; it is for the caller to keep them alive."""
-        segments, number = self._segments, 0
-        for array in arrays:
+        segments = self._segments
+        for number, array in enumerate(arrays):
             try:
                 segments[number] = ffi.from_buffer(array)
             except (BufferError, ValueError):  # the array is not contiguous
                 segments[number] = pointer(array)
-            number += 1
 
     def run(self, threads: int) -> None:
         """As `Program.run`."""
