@@ -1,5 +1,7 @@
 """Graphs as values: their text, their pictures, and what a dump writes."""
 
+import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -80,3 +82,17 @@ def test_reshaped_strides_are_numpys(shape, new, order):
         np.testing.assert_array_equal(np.lib.stride_tricks.as_strided(a, new, strides), view)
     else:
         assert strides is None
+
+
+def test_the_graphs_on_the_page_are_what_its_code_dumps(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "graph.md").read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    shown = re.findall(r"^```text\n(.*?)^```", page, re.S | re.M)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in code[:2]:
+        exec(compile(block, "docs/graph.md", "exec"), names)
+    dumps = sorted((tmp_path / "dump").glob("*.txt"))
+    assert shown == [dumps[0].read_text(encoding="utf-8"), dumps[-1].read_text(encoding="utf-8")]
+    for name in PASSES:
+        assert f"| `{name}` |" in page
