@@ -17,7 +17,7 @@ from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.fused import FusedConv
 from pyconv.ops.pool import AvgPool, AvgPoolBackward, Gather, MaxPool, MaxPoolBackward, MaxPoolIndices, Unpool
 from pyconv.ops.reduce import Broadcast, Reshape
-from pyconv.ops.shape import Interpolate, InterpolateBackward, Slice, Transpose
+from pyconv.ops.shape import Concat, Interpolate, InterpolateBackward, Pad, PadBackward, Slice, Transpose
 
 Strides = tuple[int, ...]
 VIEWS = (Reshape, Transpose, Slice, Broadcast)  # what they compute is their input's memory, seen otherwise
@@ -25,15 +25,18 @@ _IMAGES = (
     *(Conv, FusedConv, ConvBackwardData, MaxPool, MaxPoolIndices, MaxPoolBackward, AvgPool, AvgPoolBackward),
     *(Unpool, Gather, Interpolate, InterpolateBackward),
 )
+_RESIZED = (Concat, Pad, PadBackward)  # images of images
 
 
 def channels_last(graph: Graph) -> set[int]:
     """The ids of nodes (N, C, *I) that are kept channels-last."""
     found: set[int] = set()
     for node in graph.nodes:
-        if isinstance(node.op, _IMAGES) or (
-            not isinstance(node.op, VIEWS)
-            and any(id(i) in found for i in node.inputs if i is not None and i.shape == node.shape)
+        images = [i for i in node.inputs if id(i) in found and i is not None]
+        if (
+            isinstance(node.op, _IMAGES)
+            or (isinstance(node.op, _RESIZED) and images)
+            or (not isinstance(node.op, VIEWS) and any(i.shape == node.shape for i in images))
         ):
             found.add(id(node))
     return found

@@ -28,6 +28,7 @@ from pyconv.graph.layout import (
 from pyconv.ops.elementwise import Cast
 from pyconv.ops.node import Node, Op
 from pyconv.ops.reduce import Reshape
+from pyconv.ops.shape import Concat, Slice
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -126,6 +127,7 @@ class _Planner:
             for j, (o, target) in enumerate(zip(graph.outputs, graph.targets, strict=True))
         ]
         self.claimed = self._claim()
+        self.parts = self._find_parts()
 
     def run(self) -> list[Step]:
         steps = []
@@ -202,7 +204,9 @@ class _Planner:
                 self.views[id(node)] = view
                 return []
             return self._copy_reshaped(time, node, first)
-        out = self.claimed.get(id(node)) or self._over_an_input(time, node, operands) or self._fresh(time, node)
+        if isinstance(op, Concat):
+            return self._join(time, node)
+        out = self._given(time, node) or self._over_an_input(time, node, operands) or self._fresh(time, node)
         self.views[id(node)] = out
         if isinstance(op, Cast):
             return [Step("copy", out, operands, node=node)]
@@ -220,6 +224,51 @@ class _Planner:
         storage = Storage("arena", 0, _nbytes(node), time, self._last(node))
         self.storages.append(storage)
         return View(storage, node.shape, strides or self._strides(node), node.dtype)
+
+    # --- concatenation
+
+    def _find_parts(self) -> dict[int, tuple[Node, int]]:
+        """id of a node -> the concatenation that alone reads it, and where it begins there; it is computed in place."""
+        parts: dict[int, tuple[Node, int]] = {}
+        for node in self.graph.nodes:
+            if not isinstance(node.op, Concat) or id(node) not in self.images:
+                continue
+            if id(node) in self.claimed and self.claimed[id(node)].storage.segment == "fixed":
+                continue  # the old value may still be needed when the first part is computed
+            begin = 0
+            for i in node.inputs:
+                assert i is not None
+                computed = id(i) in self.time and not isinstance(i.op, (*VIEWS, Concat))
+                if computed and i.dtype == node.dtype and [reader for _, reader in self.readers[id(i)]] == [node]:
+                    parts[id(i)] = node, begin
+                begin += i.shape[node.op.axis]
+        return parts
+
+    def _given(self, time: int, node: Node) -> View | None:
+        """The place of a node whose result is to stand in an output or in a concatenation."""
+        if id(node) not in self.parts:
+            return self.claimed.get(id(node))
+        whole, begin = self.parts[id(node)]
+        return _part(self._whole(time, whole), whole, begin, node.shape)
+
+    def _whole(self, time: int, node: Node) -> View:
+        """Where a concatenation stands, from when its first part is computed."""
+        if id(node) not in self.views:
+            self.views[id(node)] = self.claimed.get(id(node)) or self._fresh(time, node)
+        return self.views[id(node)]
+
+    def _join(self, time: int, node: Node) -> list[Step]:
+        """A copy for each part of a concatenation that is not yet there."""
+        assert isinstance(node.op, Concat)
+        whole, begin, steps = self._whole(time, node), 0, []
+        for i in node.inputs:
+            assert i is not None
+            if id(i) not in self.parts:
+                steps.append(Step("copy", _part(whole, node, begin, i.shape), (self.views[id(i)],), node=node))
+            begin += i.shape[node.op.axis]
+        return steps
+
+    # --- elementwise
 
     def _over_an_input(self, time: int, node: Node, operands: Sequence[View | None]) -> View | None:
         """The memory of an input that this op is the last to read, if the result fits it exactly."""
@@ -281,6 +330,15 @@ def _aliased(op: Op, x: View) -> View | None:
     part = op.compute(whole)
     offset = x.offset + part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
     return replace(x, shape=part.shape, strides=part.strides, offset=offset, path=path)
+
+
+def _part(whole: View, node: Node, begin: int, shape: tuple[int, ...]) -> View:
+    """The view of a part of a concatenation."""
+    assert isinstance(node.op, Concat)
+    ranges = tuple((begin if a == node.op.axis else 0, n, 1) for a, n in enumerate(shape))
+    part = _aliased(Slice(ranges), whole)
+    assert part is not None
+    return part
 
 
 def _same(a: View, b: View) -> bool:

@@ -162,6 +162,20 @@ def test_the_arena_is_hardly_larger_than_what_lives_at_once():
     )  # a block's input, and what its second convolution has to do with
 
 
+def test_a_concatenation_is_computed_in_place():
+    branches = [nn.Conv2d(3, n, 3, padding=1) for n in (4, 5, 6)]
+    x = normal(2, 3, 6, 6).astype(np.float32)
+
+    def function(x):
+        a, b, c = (branch(x) for branch in branches)
+        return F.max_pool2d(F.concat([F.relu(a), b, x, c[:, ::2]], 1), 2)
+
+    plan = pc.compile(function, x)
+    assert_close(plan(x), function(x), 1e-5)
+    code = plan._latest.code
+    assert sorted(c.step.kernel for c in code.choices) == ["conv", "conv", "copy", "copy", "fused_conv", "max_pool"]
+
+
 def test_explain_and_profile_name_every_step(backend):
     model, (x,) = network("resnet")
     with pc.backend(backend):

@@ -25,7 +25,19 @@ def twice(state, x):
     return new * x, {**state, "a": new, "b": new}
 
 
+def joined(state, x):
+    """A new value in parts, the first of which is known before the old one is read for the last time."""
+    first, second = (F.conv2d(image(state["a"])[:, :, :1], image(x)[:, :, :1, :1] * 0 + 1) for _ in range(2))
+    rest = F.conv2d(image(state["a"])[:, :, 1:] + second, np.ones((1, 1, 1, 1)))
+    return first, {**state, "a": F.reshape(F.concat([first, rest], 2), (3, 3))}
+
+
+def image(matrix):
+    return F.reshape(matrix, (1, 1, 3, 3))
+
+
 STEPS = {
+    "joined": joined,
     "nothing": lambda s, x: (x * 2, s),
     "in place": lambda s, x: (F.sum(s["a"]), {**s, "a": s["a"] - x * 0.5, "n": s["n"] + 1}),
     "swap": lambda s, x: ((), {**s, "a": s["b"], "b": s["a"]}),
