@@ -67,6 +67,7 @@ class Code:
         self.choices: list[Choice] = []
         self.parts: list[Program | Choice] = []  # what runs, in order; a program stands for several steps
         self.scratch_bytes = 0  # what programs need beside the arena
+        self._next: Program | None = None  # one that nothing is recorded in yet
         native = kernels.get_backend() == "native"
         memory = _Arrays(placement, fixed, [layout.sample() for layout in (*inputs, *outputs)])
         for step in placement.steps:
@@ -82,13 +83,17 @@ class Code:
         """Append a step to the program at the end, or to a new one; None, or why that cannot be."""
         from pyconv.kernels.native.program import Program
 
-        last = self.parts[-1] if self.parts else None
-        program = Program(memory.segments) if last is None or isinstance(last, Choice) else last
+        if not self.parts or isinstance(self.parts[-1], Choice):
+            self._next = self._next or Program(memory.segments)
+            program = self._next
+        else:
+            program = self.parts[-1]
         reason = program.record(row, *arguments)
         if reason is None:
             self.scratch_bytes = max(self.scratch_bytes, program.workspace_bytes)
-            if program is not last:
+            if program is self._next:
                 self.parts.append(program)
+                self._next = None
         return reason
 
 

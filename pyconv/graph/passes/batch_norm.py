@@ -31,8 +31,8 @@ def run(graph: Graph) -> Graph:
         scale, shift = _scale_and_shift(node.op.eps, *(None if s is None else s.value for s in statistics))
         x, w, b = conv.inputs
         assert w is not None
-        weight, bias = _scaled(conv.op, w.value, scale), shift if b is None else shift + b.value * scale
-        return conv.op(x, weight.astype(node.dtype), bias.astype(node.dtype))
+        bias = shift if b is None else shift + b.value * scale
+        return conv.op(x, _scaled(conv.op, w.value, scale.astype(node.dtype)), bias.astype(node.dtype))
 
     return graph.rewrite(change)
 
