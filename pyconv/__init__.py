@@ -15,7 +15,8 @@ from pyconv._version import __version__
 if TYPE_CHECKING:
     from pyconv import data, functional, kernels, models, nn, optim
     from pyconv.config import show_config
-    from pyconv.graph.plan import Plan, compile
+    from pyconv.graph.compile import compile, compile_step
+    from pyconv.graph.plan import Plan
     from pyconv.graph.transforms import check_gradients, grad, value_and_grad
     from pyconv.kernels import backend, get_backend, set_backend
     from pyconv.kernels.threads import get_num_threads, num_threads, set_num_threads
@@ -28,7 +29,8 @@ _EXPORTS = {
     **dict.fromkeys(("Trainer", "History"), "train"),
     **dict.fromkeys(("save", "load"), "serialization"),
     **dict.fromkeys(("value_and_grad", "grad", "check_gradients"), "graph.transforms"),
-    **dict.fromkeys(("compile", "Plan"), "graph.plan"),
+    **dict.fromkeys(("compile", "compile_step"), "graph.compile"),
+    "Plan": "graph.plan",
     **dict.fromkeys(("set_backend", "get_backend", "backend"), "kernels"),
     **dict.fromkeys(("set_num_threads", "get_num_threads", "num_threads"), "kernels.threads"),
     "show_config": "config",
@@ -42,6 +44,7 @@ __all__ = [
     "backend",
     "check_gradients",
     "compile",
+    "compile_step",
     "data",
     "functional",
     "get_backend",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyconv.graph.plan import Plan, compile_step
+from pyconv.graph.compile import compile_step
+from pyconv.graph.plan import Plan
 from pyconv.graph.transforms import value_and_grad
 from pyconv.nn.functional_call import functional_call
 from pyconv.nn.module import Module

@@ -6,7 +6,7 @@ from graph_networks import normal
 
 import pyconv as pc
 import pyconv.functional as F
-from pyconv.graph.plan import compile_step
+from pyconv.graph.compile import compile_step
 from pyconv.graph.transforms import value_and_grad
 from pyconv.graph.tree import leaves, map_leaves
 
