@@ -1,7 +1,7 @@
 """The native backend: the C library in csrc/, reached through cffi."""
 
 from pyconv.kernels import Row
-from pyconv.kernels.native import channels, conv, elementwise, linear, pool, softmax, winograd
+from pyconv.kernels.native import channels, conv, elementwise, fused, linear, pool, softmax, winograd
 
 KERNELS = {
     "conv": (Row("winograd", winograd.conv, winograd.refuse, winograd.decline), Row("direct", conv.conv)),
@@ -19,6 +19,8 @@ KERNELS = {
     "gather": (Row("direct", pool.gather),),
     "linear": (Row("direct", linear.linear, linear.refuse_linear),),
     "matmul": (Row("direct", linear.matmul, linear.refuse_matmul),),
+    "fused_conv": (Row("parts", fused.fused_conv, fused.refuse_fused_conv),),
+    "fused_linear": (Row("parts", fused.fused_linear, fused.refuse_fused_linear),),
     "unary": (Row("vector", elementwise.unary, elementwise.refuse_unary),),
     "unary_backward": (Row("vector", elementwise.unary_backward, elementwise.refuse_unary_backward),),
     "binary": (Row("vector", elementwise.binary, elementwise.refuse_binary),),
