@@ -7,44 +7,45 @@ from typing import Any
 import numpy as np
 
 from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
+from pyconv.kernels.spec import Window
 from pyconv.kernels.threads import get_num_threads
 
-_WHOLE = np.array([0, 1, 1], np.int64)  # start, count and divisor of an axis of one
+_ONE = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)  # the window of an axis of one
 
 
 @fills_aligned
 def max_pool(y, x, windows):
     """y = the maximum of each window."""
     x = aligned(x)
-    _run(lib.pyconv_max_pool, windows, [pointer(x), pointer(y)], y, x=x)
+    _run(lib.pyconv_max_pool, lib.PYCONV_MAX_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
 @fills_aligned
 def max_pool_indices(indices, x, windows):
     """indices = the position of each maximum in its plane."""
     x = aligned(x)
-    _run(lib.pyconv_max_pool_indices, windows, [pointer(x), _int64(indices)], indices, x=x)
+    _run(lib.pyconv_max_pool_indices, lib.PYCONV_MAX_POOL_INDICES, windows, [pointer(x), _int64(indices)], indices, x=x)
 
 
 @fills_aligned
 def max_pool_backward(dx, dy, x, windows):
     """dx = dy at the maxima."""
     dy, x = aligned(dy), aligned(x)
-    _run(lib.pyconv_max_pool_backward, windows, [pointer(dy), pointer(x), pointer(dx)], dy, x=x, dx=dx)
+    _run(lib.pyconv_max_pool_backward, lib.PYCONV_MAX_POOL_BACKWARD, windows, [pointer(dy), pointer(x), pointer(dx)], dy, x=x, dx=dx)
 
 
 @fills_aligned
 def avg_pool(y, x, windows):
     """y = the mean of each window."""
     x = aligned(x)
-    _run(lib.pyconv_avg_pool, windows, [pointer(x), pointer(y)], y, x=x)
+    _run(lib.pyconv_avg_pool, lib.PYCONV_AVG_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
 @fills_aligned
 def avg_pool_backward(dx, dy, windows):
     """dx = the adjoint of `avg_pool`."""
     dy = aligned(dy)
-    _run(lib.pyconv_avg_pool_backward, windows, [pointer(dy), pointer(dx)], dy, dx=dx)
+    _run(lib.pyconv_avg_pool_backward, lib.PYCONV_AVG_POOL_BACKWARD, windows, [pointer(dy), pointer(dx)], dy, dx=dx)
 
 
 @fills_aligned
@@ -61,16 +62,17 @@ def gather(y, x, indices):
     lib.pyconv_gather(_points(x, y, indices), pointer(x), _int64(indices), pointer(y), get_num_threads())
 
 
-def _run(function, windows, pointers, outputs, x=None, dx=None):
+def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
     missing = 3 - len(windows)
-    tables = np.concatenate([*[_WHOLE] * missing, *(table for window in windows for table in window[:3])])
+    axes = _axes(inputs)
+    tables = np.concatenate([t for w, size in zip([*[_ONE] * missing, *windows], axes) for t in _tables(w, size)])
     problem = ffi.new(
         "pyconv_pool *",
         [
             *inputs.shape[:2],
-            _axes(inputs),
+            axes,
             _axes(outputs),
             [1] * missing + [window.step for window in windows],
             _int64(tables),
@@ -81,7 +83,14 @@ def _run(function, windows, pointers, outputs, x=None, dx=None):
         ],
     )
     threads = get_num_threads()
-    function(problem, *pointers, workspace(lib.pyconv_pool_workspace(problem, threads)), threads)
+    function(problem, *pointers, workspace(lib.pyconv_pool_workspace(problem, pass_, threads)), threads)
+
+
+def _tables(window, size):
+    """A window's own tables, and the outputs that look at each of `size` inputs: the first, and how many."""
+    inputs, end = np.arange(size), window.start + window.count
+    first = np.searchsorted(end, inputs, "right")
+    return *window[:3], first, np.maximum(np.searchsorted(window.start, inputs, "right") - first, 0)
 
 
 def _points(plane, points, indices) -> Any:
