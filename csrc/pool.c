@@ -14,11 +14,11 @@
 
 enum { D, H, W, SPATIAL };
 enum {
-    TILE_BYTES = 128 << 10, /* of a tile's input at most, and where there are few tiles at least: */
-    SMALL_TILE_BYTES = 8 << 10,
+    TILE_BYTES = 128 << 10,   /* of a tile's input at most, in place, */
+    SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1; where there are few tiles at least: */
+    FEW_BYTES = 8 << 10,
     FEW_TILES = 16,
-    VECTORS = 4, /* of planes in a block of scratch, and of small planes as many as: */
-    MOST_PLANES = 256,
+    MOST_PLANES = 256, /* that small planes make a block of; others make one of a vector */
     MOVED_PIXELS = 64, /* transposed at once: they stay in L1 until all planes of the block are there */
     CLAIMED_TAPS = 16  /* of windows whose maxima are claimed, at most */
 };
@@ -424,6 +424,7 @@ static void most_reached(const pool_job *job, int a, int64_t extent, int64_t *in
     }
 }
 
+/* The most pixels of x that a tile of some extent reaches. */
 static int64_t tile_pixels(const pool_job *job, const int64_t extent[SPATIAL]) {
     int64_t pixels = 1, inputs, outputs;
     for (int a = 0; a < SPATIAL; a++) {
@@ -433,27 +434,37 @@ static int64_t tile_pixels(const pool_job *job, const int64_t extent[SPATIAL]) {
     return pixels;
 }
 
-/* Blocks and tiles: such that a tile's input stays in L2, and there are enough of them. */
+/* Halves the tiles along an axis until their input is within a budget or would hardly shrink any more. */
+static void cut_axis(pool_job *job, int a, int64_t budget) {
+    const int64_t period = job->is_claimed ? job->turned[a].period : job->axis[a].period;
+    int64_t *extent = &job->extent[a], pixels = tile_pixels(job, job->extent);
+    while (*extent > period && pixels > budget) {
+        const int64_t before = *extent;
+        *extent = round_up(ceil_div(before, 2), period);
+        const int64_t now = tile_pixels(job, job->extent);
+        if (4 * now > 3 * pixels) *extent = before;
+        if (*extent == before) return;
+        pixels = now;
+    }
+}
+
+/* Cuts channels into blocks and pixels into tiles, such that a tile's input stays in L2 and there are some to share. */
 static void cut_tiles(pool_job *job) {
-    const int64_t lanes = job->table->lanes, *whole = job->whole, none[SPATIAL] = {1, 1, 1};
-    int64_t period[SPATIAL], *extent = job->extent;
-    int64_t all = tile_pixels(job, whole);
-    const int64_t bytes = job->images * job->channels * all * job->size;
-    const int64_t budget = max_of(SMALL_TILE_BYTES, min_of(TILE_BYTES, bytes / FEW_TILES)) / job->size;
+    const int64_t lanes = job->table->lanes, one[SPATIAL] = {1, 1, 1};
+    const int64_t window_pixels = tile_pixels(job, one), plane_pixels = tile_pixels(job, job->whole);
+    const int64_t bytes = job->images * job->channels * plane_pixels * job->size;
     const int in_place = is_in_place(&job->x) && is_in_place(&job->y) && is_in_place(&job->dy) && !job->is_scattered;
-    int64_t block = in_place ? job->channels : min_of(job->channels, VECTORS * lanes);
-    while (!in_place && block < job->channels && 2 * block <= MOST_PLANES && 2 * block * all <= budget) block *= 2;
-    for (int64_t one = tile_pixels(job, none); block > lanes && block * one > budget;) block = round_up(block / 2, lanes);
+    const int64_t budget = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
+    int64_t block = in_place ? job->channels : min_of(job->channels, lanes);
+    while (!in_place && block < job->channels && 2 * block <= MOST_PLANES && 2 * block * plane_pixels <= budget) block *= 2;
+    while (block > lanes && block * window_pixels > budget) block = round_up(block / 2, lanes);
     job->block = max_of(1, min_of(block, job->channels));
     job->blocks = ceil_div(job->channels, job->block);
+    for (int a = 0; a < SPATIAL; a++) job->extent[a] = max_of(1, job->whole[a]);
     for (int a = 0; a < SPATIAL; a++) {
-        extent[a] = max_of(1, whole[a]);
-        period[a] = job->is_claimed ? job->turned[a].period : job->axis[a].period;
+        cut_axis(job, a, budget / job->block);
+        job->tiles[a] = ceil_div(job->whole[a], job->extent[a]);
     }
-    for (int a = 0; a < SPATIAL; a++)
-        while (extent[a] > period[a] && tile_pixels(job, extent) * job->block > budget)
-            extent[a] = round_up(ceil_div(extent[a], 2), period[a]);
-    for (int a = 0; a < SPATIAL; a++) job->tiles[a] = ceil_div(whole[a], extent[a]);
 }
 
 /* Divides a worker's scratch. */

@@ -18,76 +18,78 @@ INLINE real NAME(exact_inverse)(double x) {
     return (double)n == x && n > 0 && (n & (n - 1)) == 0 ? (real)(1 / x) : 0;
 }
 
-/* A group is `parts` vectors of channels, or `count` channels in one; RUN_GROUPS runs a function that takes these two
- * first, and last the channel where a group begins, over all n channels. */
-#define GROUP_LOAD(p) (count == LANES ? v_load((p) + k * LANES) : v_load_n(p, count))
-#define GROUP_STORE(p, v)                                  \
-    do {                                                   \
-        if (count == LANES) v_store((p) + k * LANES, (v)); \
-        else v_store_n((p), (v), count);                   \
+/* Runs the body for each group of a grid: `parts` vectors of `count` elements, which are neighbours among the channels of a
+ * pixel or, where these are no more than a vector, the pixels themselves. The group begins at offsets x_at, y_at and place
+ * here; from vector to vector they grow by x_gap, y_gap and here_gap. */
+#define GROUP(parts_, count_, c, ...)                                     \
+    {                                                                     \
+        enum { parts = parts_ };                                          \
+        const int64_t count = count_, x_at = x_pixel + (c), y_at = y_pixel + (c); \
+        __VA_ARGS__                                                       \
+    }
+#define FOR_PIXELS(n) for (; pixel + (n) <= pixels; pixel += (n), x_pixel += (n) * x_step, y_pixel += (n) * y_step, here += (n) * here_step)
+#define FOR_GROUPS(args, ...)                                                                                \
+    for (int64_t row = 0; row < (args)->rows; row++) {                                                       \
+        const int64_t pixels = (args)->pixels, channels = (args)->channels, x_step = (args)->x_step,         \
+                      y_step = (args)->y_step, here_step = (args)->here_step;                                \
+        int64_t pixel = 0, x_pixel = row * (args)->x_row, y_pixel = row * (args)->y_row,                     \
+                here = (args)->here + row * (args)->here_row;                                                \
+        if (channels > LANES) {                                                                              \
+            const int64_t x_gap = LANES, y_gap = LANES, here_gap __attribute__((unused)) = 0;                \
+            FOR_PIXELS(1) {                                                                                  \
+                int64_t c = 0;                                                                               \
+                for (; c + PARTS * LANES <= channels; c += PARTS * LANES) GROUP(PARTS, LANES, c, __VA_ARGS__) \
+                for (; c + LANES <= channels; c += LANES) GROUP(1, LANES, c, __VA_ARGS__)                    \
+                if (c < channels) GROUP(1, channels - c, c, __VA_ARGS__)                                     \
+            }                                                                                                \
+        } else {                                                                                             \
+            const int64_t x_gap = x_step, y_gap = y_step, here_gap __attribute__((unused)) = here_step;      \
+            if (channels == LANES) FOR_PIXELS(PARTS) GROUP(PARTS, LANES, 0, __VA_ARGS__)                     \
+            FOR_PIXELS(PARTS) GROUP(PARTS, channels, 0, __VA_ARGS__)                                         \
+            FOR_PIXELS(1) GROUP(1, channels, 0, __VA_ARGS__)                                                 \
+        }                                                                                                    \
+    }
+#define GROUP_LOAD(p, gap) (count == LANES ? v_load((p) + k * (gap)) : v_load_n((p) + k * (gap), count))
+#define GROUP_STORE(p, gap, v)                              \
+    do {                                                    \
+        if (count == LANES) v_store((p) + k * (gap), (v));  \
+        else v_store_n((p) + k * (gap), (v), count);        \
     } while (0)
 #define FOR_GROUP UNROLL for (int k = 0; k < parts; k++)
-#define RUN_GROUPS(n, function, ...)                                                             \
-    do {                                                                                         \
-        int64_t c = 0;                                                                           \
-        for (; c + PARTS * LANES <= (n); c += PARTS * LANES) function(PARTS, LANES, __VA_ARGS__, c); \
-        for (; c + LANES <= (n); c += LANES) function(1, LANES, __VA_ARGS__, c);                 \
-        if (c < (n)) function(1, (n) - c, __VA_ARGS__, c);                                       \
-    } while (0)
 
-INLINE void NAME(fold_group)(const int parts, const int64_t count, const int kind, const int64_t taps, real *y, const real *x,
-                             const int64_t *offset, real divisor, real inverse, int64_t c) {
+INLINE void NAME(fold_group)(const int parts, const int64_t count, const int kind, const int64_t taps, real *y, int64_t y_gap,
+                             const real *x, int64_t x_gap, const int64_t *offset, real divisor, real inverse) {
     vec folded[PARTS] = {ZERO};
     int64_t piece = taps; /* of a sum: about the square root of it */
     if (kind == NAME(fold_sum))
         for (piece = FOLDED_TAPS; piece * piece < taps;) piece *= 2;
-    x += c;
     for (int64_t begin = 0; begin < taps; begin += piece) {
         const int64_t end = begin + piece < taps ? begin + piece : taps;
         vec part[PARTS];
-        FOR_GROUP part[k] = GROUP_LOAD(x + offset[begin]);
+        FOR_GROUP part[k] = GROUP_LOAD(x + offset[begin], x_gap);
         for (int64_t t = begin + 1; t < end; t++)
-            FOR_GROUP part[k] = NAME(fold)(kind, GROUP_LOAD(x + offset[t]), part[k]);
+            FOR_GROUP part[k] = NAME(fold)(kind, GROUP_LOAD(x + offset[t], x_gap), part[k]);
         FOR_GROUP folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
     }
     if (kind == NAME(fold_sum)) {
         if (inverse != 0) FOR_GROUP folded[k] = folded[k] * v_set1(inverse);
         else FOR_GROUP folded[k] = folded[k] / v_set1(divisor);
+    } else if (taps == 0) {
+        FOR_GROUP folded[k] = CONSTANT(-__builtin_inf());
     }
-    FOR_GROUP GROUP_STORE(y + c, folded[k]);
+    FOR_GROUP GROUP_STORE(y, y_gap, folded[k]);
 }
-
-INLINE void NAME(fill_group)(const int parts, const int64_t count, real *y, vec value, int64_t c) {
-    FOR_GROUP GROUP_STORE(y + c, value);
-}
-
-/* Runs the body for each pixel of the grid, at x and y and from place `here` on. */
-#define FOR_GRID(...)                                                                                                   \
-    for (int64_t row = 0; row < rows; row++)                                                                            \
-        for (int64_t pixel = 0; pixel < pixels; pixel++) {                                                              \
-            const int64_t x_at = row * x_row + pixel * x_step, y_at = row * y_row + pixel * y_step;                     \
-            __VA_ARGS__                                                                                                 \
-        }
-#define READ_GRID(args)                                                                                                 \
-    const int64_t rows = (args)->rows, pixels = (args)->pixels, channels = (args)->channels, x_row = (args)->x_row,     \
-                  x_step = (args)->x_step, y_row = (args)->y_row, y_step = (args)->y_step
 
 INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const pool_args *args) {
-    READ_GRID(args);
     const real *x = args->x, divisor = (real)args->divisor, inverse = NAME(exact_inverse)(args->divisor);
     const int64_t *offset = args->offset;
     real *y = args->y;
-    FOR_GRID({
-        if (taps) RUN_GROUPS(channels, NAME(fold_group), kind, taps, y + y_at, x + x_at, offset, divisor, inverse);
-        else RUN_GROUPS(channels, NAME(fill_group), y + y_at, kind == NAME(fold_max) ? CONSTANT(-__builtin_inf()) : ZERO);
-    })
+    FOR_GROUPS(args, NAME(fold_group)(parts, count, kind, taps, y + y_at, y_gap, x + x_at, x_gap, offset, divisor, inverse);)
 }
 
 INLINE void NAME(pool)(const int kind, const pool_args *args) {
     switch (args->taps) { /* the common ones with loops unrolled */
     case 1: NAME(fold_grid)(kind, 1, args); break;
-    case 2: NAME(fold_grid)(kind, 2, args); break;
-    case 3: NAME(fold_grid)(kind, 3, args); break;
     case 4: NAME(fold_grid)(kind, 4, args); break;
     case 9: NAME(fold_grid)(kind, 9, args); break;
     default: NAME(fold_grid)(kind, args->taps, args);
@@ -101,18 +103,16 @@ static void NAME(pool_sum)(const pool_args *args) { NAME(pool)(NAME(fold_sum), a
 /* The first of equals and the last NaN wins. Taps come in that order, and stand at here + place[t]; or, if `paired`, in
  * any, and their places are read from x_place. */
 INLINE void NAME(argmax_group)(const int parts, const int64_t count, const int paired, const int64_t taps, real *y, real *y_place,
-                               const real *x, const real *x_place, const int64_t *offset, const int64_t *place, int64_t here,
-                               int64_t c) {
+                               int64_t y_gap, const real *x, const real *x_place, int64_t x_gap, const int64_t *offset,
+                               const int64_t *place, int64_t here, int64_t here_gap) {
     vec most[PARTS];
     ivec best[PARTS];
-    x += c;
-    x_place += paired ? c : 0;
-    FOR_GROUP most[k] = GROUP_LOAD(x + offset[0]);
-    FOR_GROUP best[k] = paired ? (ivec)GROUP_LOAD(x_place + offset[0]) : SPLAT(place[0]);
+    FOR_GROUP most[k] = taps ? GROUP_LOAD(x + offset[0], x_gap) : CONSTANT(-__builtin_inf());
+    FOR_GROUP best[k] = !taps ? SPLAT(-1) : paired ? (ivec)GROUP_LOAD(x_place + offset[0], x_gap) : SPLAT(here + k * here_gap + place[0]);
     for (int64_t t = 1; t < taps; t++)
         FOR_GROUP {
-            const vec v = GROUP_LOAD(x + offset[t]);
-            const ivec there = paired ? (ivec)GROUP_LOAD(x_place + offset[t]) : SPLAT(place[t]);
+            const vec v = GROUP_LOAD(x + offset[t], x_gap);
+            const ivec there = paired ? (ivec)GROUP_LOAD(x_place + offset[t], x_gap) : SPLAT(here + k * here_gap + place[t]);
             ivec better = (v > most[k]) | (v != v);
             if (paired)
                 better = (v > most[k]) | ((v == most[k]) & (there < best[k])) |
@@ -120,25 +120,16 @@ INLINE void NAME(argmax_group)(const int parts, const int64_t count, const int p
             most[k] = NAME(select)(better, v, most[k]);
             best[k] = (there & better) | (best[k] & ~better);
         }
-    if (!paired) FOR_GROUP best[k] += SPLAT(here);
-    if (y) FOR_GROUP GROUP_STORE(y + c, most[k]);
-    FOR_GROUP GROUP_STORE(y_place + c, (vec)best[k]);
+    if (y) FOR_GROUP GROUP_STORE(y, y_gap, most[k]);
+    FOR_GROUP GROUP_STORE(y_place, y_gap, (vec)best[k]);
 }
 
 INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const pool_args *args) {
-    READ_GRID(args);
     const real *x = args->x, *x_place = args->x_place;
+    const int64_t *offset = args->offset, *place = args->place;
     real *y = args->y, *y_place = args->y_place;
-    FOR_GRID({
-        const int64_t here = args->here + row * args->here_row + pixel * args->here_step;
-        if (taps) {
-            RUN_GROUPS(channels, NAME(argmax_group), paired, taps, y ? y + y_at : 0, y_place + y_at, x + x_at,
-                       paired ? x_place + x_at : 0, args->offset, args->place, here);
-        } else {
-            if (y) RUN_GROUPS(channels, NAME(fill_group), y + y_at, CONSTANT(-__builtin_inf()));
-            RUN_GROUPS(channels, NAME(fill_group), y_place + y_at, (vec)SPLAT(-1));
-        }
-    })
+    FOR_GROUPS(args, NAME(argmax_group)(parts, count, paired, taps, y ? y + y_at : 0, y_place + y_at, y_gap, x + x_at,
+                                        paired ? x_place + x_at : 0, x_gap, offset, place, here, here_gap);)
 }
 
 static void NAME(pool_argmax)(const pool_args *args) {
@@ -148,29 +139,24 @@ static void NAME(pool_argmax)(const pool_args *args) {
     else NAME(argmax_grid)(0, args->taps, args);
 }
 
-INLINE void NAME(claim_group)(const int parts, const int64_t count, const int64_t taps, real *y, const real *x,
-                              const real *x_place, const int64_t *offset, int64_t here, int64_t c) {
-    const ivec self = SPLAT(here);
+INLINE void NAME(claim_group)(const int parts, const int64_t count, const int64_t taps, real *y, int64_t y_gap, const real *x,
+                              const real *x_place, int64_t x_gap, const int64_t *offset, int64_t here, int64_t here_gap) {
     vec sum[PARTS];
     FOR_GROUP sum[k] = ZERO;
-    x += c;
-    x_place += c;
     for (int64_t t = 0; t < taps; t++)
         FOR_GROUP {
-            const ivec mine = (ivec)GROUP_LOAD(x_place + offset[t]) == self;
-            sum[k] = sum[k] + (vec)(mine & (ivec)GROUP_LOAD(x + offset[t]));
+            const ivec mine = (ivec)GROUP_LOAD(x_place + offset[t], x_gap) == SPLAT(here + k * here_gap);
+            sum[k] = sum[k] + (vec)(mine & (ivec)GROUP_LOAD(x + offset[t], x_gap));
         }
-    FOR_GROUP GROUP_STORE(y + c, sum[k]);
+    FOR_GROUP GROUP_STORE(y, y_gap, sum[k]);
 }
 
 INLINE void NAME(claim_grid)(const int64_t taps, const pool_args *args) {
-    READ_GRID(args);
     const real *x = args->x, *x_place = args->x_place;
+    const int64_t *offset = args->offset;
     real *y = args->y;
-    FOR_GRID({
-        const int64_t here = args->here + row * args->here_row + pixel * args->here_step;
-        RUN_GROUPS(channels, NAME(claim_group), taps, y + y_at, x + x_at, x_place + x_at, args->offset, here);
-    })
+    FOR_GROUPS(args, NAME(claim_group)(parts, count, taps, y + y_at, y_gap, x + x_at, x_place + x_at, x_gap, offset, here,
+                                       here_gap);)
 }
 
 static void NAME(pool_claim)(const pool_args *args) {
@@ -208,10 +194,10 @@ static void NAME(pool_number)(int64_t *y, int64_t step, int64_t channel_step, co
             }
 }
 #undef FOLDED_TAPS
+#undef GROUP
+#undef FOR_PIXELS
+#undef FOR_GROUPS
 #undef GROUP_LOAD
 #undef GROUP_STORE
 #undef FOR_GROUP
-#undef RUN_GROUPS
-#undef FOR_GRID
-#undef READ_GRID
 #undef SPLAT

@@ -46,3 +46,4 @@
 #undef PARTS
 #undef SUM_ROW
 #undef v_interleave
+#undef v_transpose

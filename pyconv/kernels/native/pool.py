@@ -11,6 +11,8 @@ from pyconv.kernels.spec import Window
 from pyconv.kernels.threads import get_num_threads
 
 _ONE = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)  # the window of an axis of one
+_MOST_KEPT = 512
+_kept: dict[tuple[int, ...], tuple[Any, np.ndarray, Any]] = {}  # with the windows, so that their id stays theirs
 
 
 @fills_aligned
@@ -65,17 +67,15 @@ def gather(y, x, indices):
 def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
-    missing = 3 - len(windows)
     axes = _axes(inputs)
-    tables = np.concatenate([t for w, size in zip([*[_ONE] * missing, *windows], axes) for t in _tables(w, size)])
     problem = ffi.new(
         "pyconv_pool *",
         [
             *inputs.shape[:2],
             axes,
             _axes(outputs),
-            [1] * missing + [window.step for window in windows],
-            _int64(tables),
+            [1] * (3 - len(windows)) + [window.step for window in windows],
+            _tables(windows, axes),
             _strides(x),
             _strides(outputs),
             _strides(dx),
@@ -86,11 +86,25 @@ def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     function(problem, *pointers, workspace(lib.pyconv_pool_workspace(problem, pass_, threads)), threads)
 
 
-def _tables(window, size):
-    """A window's own tables, and the outputs that look at each of `size` inputs: the first, and how many."""
-    inputs, end = np.arange(size), window.start + window.count
-    first = np.searchsorted(end, inputs, "right")
-    return *window[:3], first, np.maximum(np.searchsorted(window.start, inputs, "right") - first, 0)
+def _tables(windows, sizes) -> Any:
+    """The tables that C wants of windows over axes of three sizes. They are kept, as specs keep their windows."""
+    key = (id(windows), *sizes)
+    kept = _kept.get(key)
+    if kept is None or kept[0] is not windows:
+        axes = zip([*[_ONE] * (3 - len(windows)), *windows], sizes, strict=True)
+        tables = np.concatenate([table for window, size in axes for table in _turned_too(window, size)])
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        kept = _kept[key] = (windows, tables, _int64(tables))
+    return kept[2]
+
+
+def _turned_too(window, size) -> list[np.ndarray]:
+    """Start, count and divisor of each output, and for each of `size` inputs the outputs that look at it: first, how many."""
+    inputs = np.arange(size)
+    first = np.searchsorted(window.start + window.count, inputs, "right")
+    count = np.searchsorted(window.start, inputs, "right") - first
+    return [*window[:3], first, np.maximum(count, 0)]
 
 
 def _points(plane, points, indices) -> Any:
