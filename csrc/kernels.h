@@ -71,21 +71,16 @@ typedef struct {
     int64_t row_step, pixel_step, point_step, channels;
 } winograd_args;
 
-/* Pooling of one plane, or of `inner` planes whose elements lie side by side. Output row i (< rows) begins at y + y_row[i]
- * and looks at the rows that begin at x + row[r], row_begin[i] <= r < row_begin[i + 1]; each is `width` pixels of `inner`
- * elements, x_step apart. Its output o, y_step apart, looks at pixels start[o] + t·step, t < count[o]; sums are divided by
- * row_divisor[i]·divisor[o]. Outputs even_begin … even_end - 1 have windows that are alike and start even_step apart. */
+/* Pooling of a grid of rows × pixels; a pixel is `channels` contiguous elements. Pixel p of row r looks at taps
+ * x + r·x_row + p·x_step + offset[t] and goes to y + r·y_row + p·y_step. Places are positions in a plane, integers as wide
+ * as reals; they stand in x_place and y_place as elements do in x and y. */
 typedef struct {
-    const void *x;
-    void *y;
-    const int64_t *row, *row_begin, *y_row;
-    const double *row_divisor;
-    int64_t rows, width, inner, x_step, y_step;
-    const int64_t *start, *count, *divisor;
-    int64_t step, outputs, even_begin, even_end, even_step;
-    void *pixels, *numbers;   /* scratch of width·inner elements; numbers only for argmax */
-    const int64_t *row_place; /* argmax: a maximum in row r and pixel p stands at row_place[r] + p·place_step */
-    int64_t place_step;
+    const void *x, *x_place;
+    void *y, *y_place;
+    const int64_t *offset, *place;
+    int64_t taps, rows, pixels, channels, x_row, x_step, y_row, y_step;
+    int64_t here, here_row, here_step; /* pixel p of row r has place here + r·here_row + p·here_step */
+    double divisor;                    /* of sums */
 } pool_args;
 
 /* rows × columns of y = f(a, b); an operand that repeats is one element a row. Steps lead from row to row. */
@@ -135,14 +130,19 @@ typedef struct {
     /* to[to_offset[i] + j] = from[from_offset[j] + i] for i < rows, j < columns */
     void (*pack)(void *to, const int64_t *to_offset, const void *from, const int64_t *from_offset, int64_t rows,
                  int64_t columns);
+    /* y = the maximum of the taps, -inf if there are none; their sum over divisor */
     void (*pool_max)(const pool_args *args);
     void (*pool_sum)(const pool_args *args);
-    /* y (int64) = the places of maxima: the first of equals, the last NaN, -1 for an empty window */
+    /* y_place = the place of the maximum: the first of equals, the last NaN, -1 if there are no taps; y = the maximum unless
+     * NULL. Tap t has place here + place[t] or, unless x_place is NULL, what stands there */
     void (*pool_argmax)(const pool_args *args);
-    /* x[place + c] += y, for places rows × outputs × inner */
-    void (*pool_scatter)(void *x, const int64_t *place, const pool_args *args);
-    /* the adjoint of pool_sum: adds to x */
-    void (*pool_spread)(void *x, const pool_args *args);
+    /* y = the sum of the taps whose x_place is the pixel's own place */
+    void (*pool_claim)(const pool_args *args);
+    /* dx[place·channels + c] += dy for pixels × channels of dy and of their places; nothing for place -1 */
+    void (*pool_scatter)(void *dx, const void *dy, const void *place, int64_t pixels, int64_t channels);
+    /* y[p·step + c·channel_step] = base + place, or -1 for place -1 */
+    void (*pool_number)(int64_t *y, int64_t step, int64_t channel_step, const void *place, int64_t base, int64_t pixels,
+                        int64_t channels);
     /* n contiguous elements of y = f(x), of dx = dy · f'(x) */
     void (*unary)(int op, void *y, const void *x, int64_t n, const double *parameters);
     void (*unary_backward)(int op, void *dx, const void *dy, const void *x, const void *y, int64_t n, const double *parameters);

@@ -42,9 +42,10 @@ void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void 
 void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw,
                                   void *workspace, int threads);
 
-/* Pooling. The windows of each spatial axis are tables: output o looks at input positions start[o] + t·step, t < count[o];
- * an average divides by the product of the axes' divisor[o]. `windows` holds the three tables of depth, one after another
- * (out[0] entries each), then those of height and of width. */
+/* Pooling. Along each spatial axis output o looks at input positions start[o] + t·step, t < count[o]; an average divides by
+ * the product of the axes' divisor[o]. `windows` holds these three tables (out entries each) of depth, and then two tables
+ * (in entries each) which backward passes turn them with: the first output that looks at an input, and how many do; then
+ * the same of height and of width. Where step is not 1 these two are not read; it must be 1 for an average's backward pass. */
 typedef struct {
     int64_t n, c, in[3], out[3], step[3];
     const int64_t *windows;
@@ -54,7 +55,10 @@ typedef struct {
     int64_t real_bits;
 } pyconv_pool;
 
-size_t pyconv_pool_workspace(const pyconv_pool *p, int threads);
+enum { PYCONV_MAX_POOL, PYCONV_MAX_POOL_INDICES, PYCONV_MAX_POOL_BACKWARD, PYCONV_AVG_POOL, PYCONV_AVG_POOL_BACKWARD };
+
+/* Bytes of workspace that one of these passes needs with so many threads. */
+size_t pyconv_pool_workspace(const pyconv_pool *p, int pass, int threads);
 
 /* Maximum of each window, -inf for an empty one; NaN wins. */
 void pyconv_max_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads);

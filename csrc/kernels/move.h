@@ -1,12 +1,16 @@
 /* Copies between memory orders. */
 
-/* Transposes LANES vectors in registers: each stage interleaves the two halves. */
+/* Transposes LANES vectors in registers. Unless the instruction set has its own way, stages interleave the two halves. */
 INLINE void NAME(turn)(vec a[LANES]) {
+#ifdef v_transpose
+    v_transpose(a);
+#else
     vec b[LANES];
     UNROLL for (int stage = 1; stage < LANES; stage *= 2) {
         UNROLL for (int i = 0; i < LANES / 2; i++) v_interleave(a[i], a[i + LANES / 2], &b[2 * i], &b[2 * i + 1]);
         UNROLL for (int i = 0; i < LANES; i++) a[i] = b[i];
     }
+#endif
 }
 
 /* pack for a block of at most LANES × LANES */

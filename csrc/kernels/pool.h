@@ -1,105 +1,64 @@
-/* Pooling in two passes: the rows of a window are folded into one row, then the pixels of that row into outputs.
+/* Pooling of pixels that are contiguous channels: every output folds a list of taps, the same for a whole grid of them.
  *
- * The first pass walks contiguous memory whatever the window; the second has contiguous channels, or one channel and
- * outputs whose windows start evenly. Sums are made of short partial sums, so that large windows stay accurate.
+ * Vectors run along the channels. Long sums are made of short partial sums, so that large windows stay accurate.
+ * Places stand beside values as integers of the same width, and move through the same loads and stores.
  */
 
-#define FOLDED_ROWS 8  /* rows folded at once */
-#define FOLDED_TAPS 16 /* pixels summed at once, at least */
-#define LINE (FOLDED_TAPS * PARTS * LANES)
-#define BLOCK 64 /* outputs in local memory */
-#define LOAD_TAP(t) (count == LANES ? v_load(x + (t) * tap_step + k * LANES) : v_load_n(x + (t) * tap_step, count))
+#define FOLDED_TAPS 16 /* summed at once, at least */
 
 enum { NAME(fold_max), NAME(fold_sum) };
 
 INLINE vec NAME(fold)(const int kind, vec x, vec folded) {
     return kind == NAME(fold_max) ? v_max_nan(x, folded) : (vec)(folded + x);
 }
-INLINE real NAME(fold_one)(const int kind, real x, real folded) {
-    return kind == NAME(fold_sum) ? folded + x : x > folded || x != x ? x : folded;
+
+/* 1 / x where multiplying by it is exact, else 0 */
+INLINE real NAME(exact_inverse)(double x) {
+    const int64_t n = (int64_t)x;
+    return (double)n == x && n > 0 && (n & (n - 1)) == 0 ? (real)(1 / x) : 0;
 }
 
-/* to[i] = fold over rows of x[row[r] + i], and over to[i] itself unless `first` */
-INLINE void NAME(fold_rows)(const int kind, const int first, real *to, const real *x, const int64_t *row, int64_t rows,
-                            int64_t n) {
-    int64_t i = 0;
-    for (; i + PARTS * LANES <= n; i += PARTS * LANES) {
-        vec folded[PARTS];
-        UNROLL for (int k = 0; k < PARTS; k++) folded[k] = v_load(x + row[0] + i + k * LANES);
-        for (int64_t r = 1; r < rows; r++)
-            UNROLL for (int k = 0; k < PARTS; k++)
-                folded[k] = NAME(fold)(kind, v_load(x + row[r] + i + k * LANES), folded[k]);
-        UNROLL for (int k = 0; k < PARTS; k++)
-            v_store(to + i + k * LANES, first ? folded[k] : NAME(fold)(kind, folded[k], v_load(to + i + k * LANES)));
+/* Runs the body for each group of a grid: `parts` vectors of `count` elements, which are neighbours among the channels of a
+ * pixel or, where these are no more than a vector, the pixels themselves. The group begins at offsets x_at, y_at and place
+ * here; from vector to vector they grow by x_gap, y_gap and here_gap. */
+#define GROUP(parts_, count_, c, ...)                                     \
+    {                                                                     \
+        enum { parts = parts_ };                                          \
+        const int64_t count = count_, x_at = x_pixel + (c), y_at = y_pixel + (c); \
+        __VA_ARGS__                                                       \
     }
-    const int64_t rest = n - i;
-    x += i;
-    to += i;
-    FOR_VECTORS(rest, {
-        vec folded = LOAD(x + row[0]);
-        for (int64_t r = 1; r < rows; r++) folded = NAME(fold)(kind, LOAD(x + row[r]), folded);
-        STORE(to, first ? folded : NAME(fold)(kind, folded, LOAD(to)));
-    });
-}
-
-/* Folds rows x[row[r]] into args->pixels. */
-INLINE void NAME(fold_window_rows)(const int kind, const pool_args *args, const int64_t *row, int64_t rows) {
-    const int flat = args->x_step == args->inner;
-    const int64_t pixels = flat ? 1 : args->width, n = flat ? args->width * args->inner : args->inner;
-    real *to = args->pixels;
-    for (int64_t begin = 0; begin < rows; begin += FOLDED_ROWS) {
-        const int64_t some = rows - begin < FOLDED_ROWS ? rows - begin : FOLDED_ROWS, *those = row + begin;
-        for (int64_t p = 0; p < pixels; p++) {
-            const real *from = (const real *)args->x + p * args->x_step;
-            if (n == 1) {
-                real folded = from[those[0]];
-                for (int64_t r = 1; r < some; r++) folded = NAME(fold_one)(kind, from[those[r]], folded);
-                to[p] = begin ? NAME(fold_one)(kind, folded, to[p]) : folded;
-            } else if (begin) {
-                NAME(fold_rows)(kind, 0, to + p * n, from, those, some, n);
-            } else if (some == 2) { /* pooling's common windows have two or three rows */
-                NAME(fold_rows)(kind, 1, to + p * n, from, those, 2, n);
-            } else if (some == 3) {
-                NAME(fold_rows)(kind, 1, to + p * n, from, those, 3, n);
-            } else {
-                NAME(fold_rows)(kind, 1, to + p * n, from, those, some, n);
-            }
-        }
+#define FOR_PIXELS(n) for (; pixel + (n) <= pixels; pixel += (n), x_pixel += (n) * x_step, y_pixel += (n) * y_step, here += (n) * here_step)
+#define FOR_GROUPS(args, ...)                                                                                \
+    for (int64_t row = 0; row < (args)->rows; row++) {                                                       \
+        const int64_t pixels = (args)->pixels, channels = (args)->channels, x_step = (args)->x_step,         \
+                      y_step = (args)->y_step, here_step = (args)->here_step;                                \
+        int64_t pixel = 0, x_pixel = row * (args)->x_row, y_pixel = row * (args)->y_row,                     \
+                here = (args)->here + row * (args)->here_row;                                                \
+        if (channels > LANES) {                                                                              \
+            const int64_t x_gap = LANES, y_gap = LANES, here_gap __attribute__((unused)) = 0;                \
+            FOR_PIXELS(1) {                                                                                  \
+                int64_t c = 0;                                                                               \
+                for (; c + PARTS * LANES <= channels; c += PARTS * LANES) GROUP(PARTS, LANES, c, __VA_ARGS__) \
+                for (; c + LANES <= channels; c += LANES) GROUP(1, LANES, c, __VA_ARGS__)                    \
+                if (c < channels) GROUP(1, channels - c, c, __VA_ARGS__)                                     \
+            }                                                                                                \
+        } else {                                                                                             \
+            const int64_t x_gap = x_step, y_gap = y_step, here_gap __attribute__((unused)) = here_step;      \
+            if (channels == LANES) FOR_PIXELS(PARTS) GROUP(PARTS, LANES, 0, __VA_ARGS__)                     \
+            FOR_PIXELS(PARTS) GROUP(PARTS, channels, 0, __VA_ARGS__)                                         \
+            FOR_PIXELS(1) GROUP(1, channels, 0, __VA_ARGS__)                                                 \
+        }                                                                                                    \
     }
-}
+#define GROUP_LOAD(p, gap) (count == LANES ? v_load((p) + k * (gap)) : v_load_n((p) + k * (gap), count))
+#define GROUP_STORE(p, gap, v)                              \
+    do {                                                    \
+        if (count == LANES) v_store((p) + k * (gap), (v));  \
+        else v_store_n((p) + k * (gap), (v), count);        \
+    } while (0)
+#define FOR_GROUP UNROLL for (int k = 0; k < parts; k++)
 
-/* The same for maxima, and args->numbers gets the row that each stands in: the first of equals, the last NaN. */
-static void NAME(argmax_window_rows)(const pool_args *args, const int64_t *row, int64_t rows) {
-    const int flat = args->x_step == args->inner;
-    const int64_t pixels = flat ? 1 : args->width, n = flat ? args->width * args->inner : args->inner;
-    for (int64_t p = 0; p < pixels; p++) {
-        const real *x = (const real *)args->x + p * args->x_step;
-        real *to = (real *)args->pixels + p * n, *number = (real *)args->numbers + p * n;
-        if (n == 1) {
-            int64_t best = 0;
-            for (int64_t r = 1; r < rows; r++)
-                if (x[row[r]] > x[row[best]] || x[row[r]] != x[row[r]]) best = r;
-            *to = x[row[best]];
-            *number = (real)best;
-            continue;
-        }
-        FOR_VECTORS(n, {
-            vec most = LOAD(x + row[0]), best = ZERO;
-            for (int64_t r = 1; r < rows; r++) {
-                vec v = LOAD(x + row[r]);
-                ivec better = (v > most) | (v != v);
-                most = NAME(select)(better, v, most);
-                best = NAME(select)(better, CONSTANT(r), best);
-            }
-            STORE(to, most);
-            STORE(number, best);
-        });
-    }
-}
-
-/* y = fold over taps t of x[t·tap_step], for `parts` vectors of contiguous outputs or one of `count`; sums are divided. */
-INLINE void NAME(fold_taps)(const int kind, const int parts, const int64_t count, real *y, const real *x, int64_t taps,
-                            int64_t tap_step, real divisor) {
+INLINE void NAME(fold_group)(const int parts, const int64_t count, const int kind, const int64_t taps, real *y, int64_t y_gap,
+                             const real *x, int64_t x_gap, const int64_t *offset, real divisor, real inverse) {
     vec folded[PARTS] = {ZERO};
     int64_t piece = taps; /* of a sum: about the square root of it */
     if (kind == NAME(fold_sum))
@@ -107,220 +66,138 @@ INLINE void NAME(fold_taps)(const int kind, const int parts, const int64_t count
     for (int64_t begin = 0; begin < taps; begin += piece) {
         const int64_t end = begin + piece < taps ? begin + piece : taps;
         vec part[PARTS];
-        UNROLL for (int k = 0; k < parts; k++) part[k] = LOAD_TAP(begin);
+        FOR_GROUP part[k] = GROUP_LOAD(x + offset[begin], x_gap);
         for (int64_t t = begin + 1; t < end; t++)
-            UNROLL for (int k = 0; k < parts; k++) part[k] = NAME(fold)(kind, LOAD_TAP(t), part[k]);
-        UNROLL for (int k = 0; k < parts; k++) folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
+            FOR_GROUP part[k] = NAME(fold)(kind, GROUP_LOAD(x + offset[t], x_gap), part[k]);
+        FOR_GROUP folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
     }
-    UNROLL for (int k = 0; k < parts; k++) {
-        vec result = kind == NAME(fold_sum) ? (vec)(folded[k] / v_set1(divisor)) : folded[k];
-        if (count == LANES) v_store(y + k * LANES, result);
-        else v_store_n(y, result, count);
+    if (kind == NAME(fold_sum)) {
+        if (inverse != 0) FOR_GROUP folded[k] = folded[k] * v_set1(inverse);
+        else FOR_GROUP folded[k] = folded[k] / v_set1(divisor);
+    } else if (taps == 0) {
+        FOR_GROUP folded[k] = CONSTANT(-__builtin_inf());
     }
+    FOR_GROUP GROUP_STORE(y, y_gap, folded[k]);
 }
 
-INLINE void NAME(fold_contiguous)(const int kind, real *y, const real *x, int64_t n, int64_t taps, int64_t tap_step,
-                                  real divisor) {
-    int64_t i = 0;
-    for (; i + PARTS * LANES <= n; i += PARTS * LANES)
-        NAME(fold_taps)(kind, PARTS, LANES, y + i, x + i, taps, tap_step, divisor);
-    for (; i + LANES <= n; i += LANES) NAME(fold_taps)(kind, 1, LANES, y + i, x + i, taps, tap_step, divisor);
-    if (i < n) NAME(fold_taps)(kind, 1, n - i, y + i, x + i, taps, tap_step, divisor);
-}
-
-/* The same for n outputs `stride` apart. */
-INLINE void NAME(fold_strided)(const int kind, real *restrict y, const real *restrict x, int64_t stride, int64_t n,
-                               int64_t taps, int64_t tap_step, real divisor) {
-    if (kind == NAME(fold_sum) && taps > FOLDED_TAPS) {
-        for (int64_t i = 0; i < n; i++) {
-            double sum = 0;
-            for (int64_t t = 0; t < taps; t++) sum += (double)x[i * stride + t * tap_step];
-            y[i] = (real)(sum / (double)divisor);
-        }
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) y[i] = x[i * stride];
-    for (int64_t t = 1; t < taps; t++)
-        for (int64_t i = 0; i < n; i++) y[i] = NAME(fold_one)(kind, x[i * stride + t * tap_step], y[i]);
-    if (kind == NAME(fold_sum))
-        for (int64_t i = 0; i < n; i++) y[i] /= divisor;
-}
-
-/* One output whose window is long and contiguous. */
-INLINE void NAME(fold_line)(const int kind, real *y, const real *x, int64_t taps, real divisor) {
-    if (kind == NAME(fold_max)) {
-        *y = NAME(row_max)(x, taps);
-        return;
-    }
-    double sum = 0, piece;
-    for (int64_t t = 0; t < taps; t += LINE) {
-        const real *from = x + t;
-        const int64_t n = taps - t < LINE ? taps - t : LINE;
-        SUM_ROW(piece, n, LOAD(from));
-        sum += piece;
-    }
-    *y = (real)(sum / (double)divisor);
-}
-
-INLINE void NAME(fold_outputs)(const int kind, real *y, const real *x, int64_t stride, int64_t n, int64_t taps,
-                               int64_t tap_step, real divisor) {
-    if (n == 1 && tap_step == 1 && taps >= LANES) NAME(fold_line)(kind, y, x, taps, divisor);
-    else if (stride == 1) NAME(fold_contiguous)(kind, y, x, n, taps, tap_step, divisor);
-    else if (stride == 2) NAME(fold_strided)(kind, y, x, 2, n, taps, tap_step, divisor);
-    else NAME(fold_strided)(kind, y, x, stride, n, taps, tap_step, divisor);
-}
-
-/* How many outputs from `o` on can be made at once: those whose windows are alike and start evenly. */
-static int64_t NAME(alike)(const pool_args *args, int64_t o) {
-    if (args->inner != 1 || o < args->even_begin || o >= args->even_end) return 1;
-    return args->even_end - o < BLOCK ? args->even_end - o : BLOCK;
-}
-
-/* Folds a row of pixels, step apart, into a row of outputs. */
-INLINE void NAME(fold_window_columns)(const int kind, const pool_args *args, const real *pixels, int64_t step, real *y,
-                                      double row_divisor) {
-    const int64_t inner = args->inner, tap_step = args->step * step, stride = inner == 1 ? args->even_step * step : 1;
-    for (int64_t o = 0, n; o < args->outputs; o += n) {
-        n = NAME(alike)(args, o);
-        const int64_t taps = args->count[o], elements = inner * n;
-        const real *x = pixels + args->start[o] * step, divisor = (real)(row_divisor * (double)args->divisor[o]);
-        real block[BLOCK], *at = y + o * args->y_step, *to = n == 1 || args->y_step == 1 ? at : block;
-        if (taps) NAME(fold_outputs)(kind, to, x, stride, elements, taps, tap_step, divisor);
-        else
-            for (int64_t i = 0; i < elements; i++) to[i] = kind == NAME(fold_max) ? -(real)__builtin_inf() : 0;
-        if (to == block)
-            for (int64_t i = 0; i < n; i++) at[i * args->y_step] = block[i];
-    }
+INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const pool_args *args) {
+    const real *x = args->x, divisor = (real)args->divisor, inverse = NAME(exact_inverse)(args->divisor);
+    const int64_t *offset = args->offset;
+    real *y = args->y;
+    FOR_GROUPS(args, NAME(fold_group)(parts, count, kind, taps, y + y_at, y_gap, x + x_at, x_gap, offset, divisor, inverse);)
 }
 
 INLINE void NAME(pool)(const int kind, const pool_args *args) {
-    for (int64_t i = 0; i < args->rows; i++) {
-        const int64_t *row = args->row + args->row_begin[i], rows = args->row_begin[i + 1] - args->row_begin[i];
-        real *y = (real *)args->y + args->y_row[i];
-        if (rows == 0) {
-            for (int64_t o = 0; o < args->outputs; o++)
-                for (int64_t c = 0; c < args->inner; c++)
-                    y[o * args->y_step + c] = kind == NAME(fold_max) ? -(real)__builtin_inf() : 0;
-        } else if (rows == 1) { /* nothing to fold: the columns read x itself */
-            NAME(fold_window_columns)(kind, args, (const real *)args->x + row[0], args->x_step, y, args->row_divisor[i]);
-        } else {
-            NAME(fold_window_rows)(kind, args, row, rows);
-            NAME(fold_window_columns)(kind, args, args->pixels, args->inner, y, args->row_divisor[i]);
-        }
+    switch (args->taps) { /* the common ones with loops unrolled */
+    case 1: NAME(fold_grid)(kind, 1, args); break;
+    case 4: NAME(fold_grid)(kind, 4, args); break;
+    case 9: NAME(fold_grid)(kind, 9, args); break;
+    default: NAME(fold_grid)(kind, args->taps, args);
     }
 }
 static void NAME(pool_max)(const pool_args *args) { NAME(pool)(NAME(fold_max), args); }
 static void NAME(pool_sum)(const pool_args *args) { NAME(pool)(NAME(fold_sum), args); }
 
-/* Row and tap of the maximum of each of n windows: the first of equals in row order, the last NaN. */
-INLINE void NAME(argmax_outputs)(real *row, real *tap, const real *x, const real *number, int64_t stride, int64_t n,
-                                 int64_t taps, int64_t tap_step) {
-    if (stride == 1) {
-        FOR_VECTORS(n, {
-            vec most = LOAD(x), at = LOAD(number), best = ZERO;
-            for (int64_t t = 1; t < taps; t++) {
-                vec v = LOAD(x + t * tap_step), r = LOAD(number + t * tap_step);
-                ivec better = (v > most) | ((v == most) & (r < at)) | ((v != v) & ((most == most) | (r >= at)));
-                most = NAME(select)(better, v, most);
-                at = NAME(select)(better, r, at);
-                best = NAME(select)(better, CONSTANT(t), best);
-            }
-            STORE(row, at);
-            STORE(tap, best);
-        });
-        return;
-    }
-    for (int64_t i = 0; i < n; i++, x += stride, number += stride) {
-        real most = *x, at = *number;
-        int64_t best = 0;
-        for (int64_t t = 1; t < taps; t++) {
-            const real v = x[t * tap_step], r = number[t * tap_step];
-            if (v > most || (v == most && r < at) || (v != v && (most == most || r >= at))) {
-                most = v;
-                at = r;
-                best = t;
-            }
+#define SPLAT(n) ((ivec)ZERO + (integer)(n))
+
+/* The first of equals and the last NaN wins. Taps come in that order, and stand at here + place[t]; or, if `paired`, in
+ * any, and their places are read from x_place. */
+INLINE void NAME(argmax_group)(const int parts, const int64_t count, const int paired, const int64_t taps, real *y, real *y_place,
+                               int64_t y_gap, const real *x, const real *x_place, int64_t x_gap, const int64_t *offset,
+                               const int64_t *place, int64_t here, int64_t here_gap) {
+    vec most[PARTS];
+    ivec best[PARTS];
+    FOR_GROUP most[k] = taps ? GROUP_LOAD(x + offset[0], x_gap) : CONSTANT(-__builtin_inf());
+    FOR_GROUP best[k] = !taps ? SPLAT(-1) : paired ? (ivec)GROUP_LOAD(x_place + offset[0], x_gap) : SPLAT(here + k * here_gap + place[0]);
+    for (int64_t t = 1; t < taps; t++)
+        FOR_GROUP {
+            const vec v = GROUP_LOAD(x + offset[t], x_gap);
+            const ivec there = paired ? (ivec)GROUP_LOAD(x_place + offset[t], x_gap) : SPLAT(here + k * here_gap + place[t]);
+            ivec better = (v > most[k]) | (v != v);
+            if (paired)
+                better = (v > most[k]) | ((v == most[k]) & (there < best[k])) |
+                         ((v != v) & ((most[k] == most[k]) | (there > best[k])));
+            most[k] = NAME(select)(better, v, most[k]);
+            best[k] = (there & better) | (best[k] & ~better);
         }
-        row[i] = at;
-        tap[i] = (real)best;
-    }
+    if (y) FOR_GROUP GROUP_STORE(y, y_gap, most[k]);
+    FOR_GROUP GROUP_STORE(y_place, y_gap, (vec)best[k]);
 }
 
-/* y (int64) = row_place[row] + pixel · place_step of each maximum, -1 for an empty window */
+INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const pool_args *args) {
+    const real *x = args->x, *x_place = args->x_place;
+    const int64_t *offset = args->offset, *place = args->place;
+    real *y = args->y, *y_place = args->y_place;
+    FOR_GROUPS(args, NAME(argmax_group)(parts, count, paired, taps, y ? y + y_at : 0, y_place + y_at, y_gap, x + x_at,
+                                        paired ? x_place + x_at : 0, x_gap, offset, place, here, here_gap);)
+}
+
 static void NAME(pool_argmax)(const pool_args *args) {
-    const int64_t inner = args->inner, tap_step = args->step * inner, stride = inner == 1 ? args->even_step : 1;
-    for (int64_t i = 0; i < args->rows; i++) {
-        const int64_t *row = args->row + args->row_begin[i], rows = args->row_begin[i + 1] - args->row_begin[i];
-        const int64_t *row_place = args->row_place + args->row_begin[i];
-        if (rows) NAME(argmax_window_rows)(args, row, rows);
-        for (int64_t o = 0, n; o < args->outputs; o += n) {
-            n = NAME(alike)(args, o);
-            const int64_t taps = rows ? args->count[o] : 0, elements = inner * n, first = args->start[o] * inner;
-            int64_t *y = (int64_t *)args->y + args->y_row[i] + o * args->y_step;
-            for (int64_t e = 0; e < elements; e += BLOCK) {
-                const int64_t m = elements - e < BLOCK ? elements - e : BLOCK, at = first + e * stride;
-                real best_row[BLOCK], best_tap[BLOCK];
-                if (taps)
-                    NAME(argmax_outputs)(best_row, best_tap, (const real *)args->pixels + at, (const real *)args->numbers + at,
-                                         stride, m, taps, tap_step);
-                for (int64_t k = 0; k < m; k++) {
-                    int64_t *to = inner == 1 ? y + k * args->y_step : y + e + k;
-                    if (!taps) *to = -1;
-                    else {
-                        const int64_t pixel = args->start[inner == 1 ? o + k : o] + (int64_t)best_tap[k] * args->step;
-                        *to = row_place[(int64_t)best_row[k]] + pixel * args->place_step;
-                    }
-                }
-            }
+    if (args->x_place) NAME(argmax_grid)(1, args->taps, args);
+    else if (args->taps == 4) NAME(argmax_grid)(0, 4, args);
+    else if (args->taps == 9) NAME(argmax_grid)(0, 9, args);
+    else NAME(argmax_grid)(0, args->taps, args);
+}
+
+INLINE void NAME(claim_group)(const int parts, const int64_t count, const int64_t taps, real *y, int64_t y_gap, const real *x,
+                              const real *x_place, int64_t x_gap, const int64_t *offset, int64_t here, int64_t here_gap) {
+    vec sum[PARTS];
+    FOR_GROUP sum[k] = ZERO;
+    for (int64_t t = 0; t < taps; t++)
+        FOR_GROUP {
+            const ivec mine = (ivec)GROUP_LOAD(x_place + offset[t], x_gap) == SPLAT(here + k * here_gap);
+            sum[k] = sum[k] + (vec)(mine & (ivec)GROUP_LOAD(x + offset[t], x_gap));
         }
+    FOR_GROUP GROUP_STORE(y, y_gap, sum[k]);
+}
+
+INLINE void NAME(claim_grid)(const int64_t taps, const pool_args *args) {
+    const real *x = args->x, *x_place = args->x_place;
+    const int64_t *offset = args->offset;
+    real *y = args->y;
+    FOR_GROUPS(args, NAME(claim_group)(parts, count, taps, y + y_at, y_gap, x + x_at, x_place + x_at, x_gap, offset, here,
+                                       here_gap);)
+}
+
+static void NAME(pool_claim)(const pool_args *args) {
+    switch (args->taps) {
+    case 1: NAME(claim_grid)(1, args); break;
+    case 2: NAME(claim_grid)(2, args); break;
+    case 4: NAME(claim_grid)(4, args); break;
+    default: NAME(claim_grid)(args->taps, args);
     }
 }
 
-/* x[place + c] += y, where place (rows × outputs × inner) is what pool_argmax found; nothing for empty windows */
-static void NAME(pool_scatter)(void *x, const int64_t *place, const pool_args *args) {
-    const int64_t inner = args->inner;
-    for (int64_t i = 0; i < args->rows; i++) {
-        const real *y = (const real *)args->y + args->y_row[i];
-        const int64_t rows = args->row_begin[i + 1] - args->row_begin[i];
-        for (int64_t o = 0; o < args->outputs; o++, place += inner)
-            if (rows && args->count[o])
-                for (int64_t c = 0; c < inner; c++) ((real *)x)[place[c] + c] += y[o * args->y_step + c];
-    }
+static void NAME(pool_scatter)(void *dx_, const void *dy_, const void *place_, int64_t pixels, int64_t channels) {
+    real *dx = dx_;
+    const real *dy = dy_;
+    const integer *place = place_;
+    for (int64_t p = 0; p < pixels; p++, dy += channels, place += channels)
+        for (int64_t c = 0; c < channels; c++)
+            if (place[c] >= 0) dx[place[c] * channels + c] += dy[c];
 }
 
-/* y[p·y_step + c] += x[p·inner + c] */
-INLINE void NAME(add_pixels)(real *y, int64_t y_step, const real *x, int64_t pixels, int64_t inner) {
-    if (y_step == inner) {
-        inner *= pixels;
-        pixels = 1;
-    } else if (inner == 1) {
-        for (int64_t p = 0; p < pixels; p++) y[p * y_step] += x[p];
-        return;
-    }
-    for (int64_t p = 0; p < pixels; p++, y += y_step, x += inner) FOR_VECTORS(inner, { STORE(y, LOAD(y) + LOAD(x)); });
-}
-
-/* The adjoint of pool_sum: every element of a window of x += y / divisor */
-static void NAME(pool_spread)(void *x, const pool_args *args) {
-    const int64_t inner = args->inner;
-    real *pixels = args->pixels;
-    for (int64_t i = 0; i < args->rows; i++) {
-        memset(pixels, 0, (size_t)(args->width * inner) * sizeof(real));
-        for (int64_t o = 0; o < args->outputs; o++) {
-            const real *y = (const real *)args->y + args->y_row[i] + o * args->y_step;
-            const real divisor = (real)(args->row_divisor[i] * (double)args->divisor[o]), share = *y / divisor;
-            for (int64_t t = 0; t < args->count[o]; t++) {
-                real *to = pixels + (args->start[o] + t * args->step) * inner;
-                if (inner == 1) *to += share;
-                else FOR_VECTORS(inner, { STORE(to, LOAD(to) + LOAD(y) / v_set1(divisor)); });
+static void NAME(pool_number)(int64_t *y, int64_t step, int64_t channel_step, const void *place_, int64_t base, int64_t pixels,
+                              int64_t channels) {
+    const integer *place = place_;
+    if (channel_step == 1)
+        for (int64_t p = 0; p < pixels; p++)
+            for (int64_t c = 0; c < channels; c++) {
+                const int64_t at = place[p * channels + c];
+                y[p * step + c] = at < 0 ? -1 : base + at;
             }
-        }
-        for (int64_t r = args->row_begin[i]; r < args->row_begin[i + 1]; r++)
-            NAME(add_pixels)((real *)x + args->row[r], args->x_step, pixels, args->width, inner);
-    }
+    else
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t p = 0; p < pixels; p++) {
+                const int64_t at = place[p * channels + c];
+                y[p * step + c * channel_step] = at < 0 ? -1 : base + at;
+            }
 }
-#undef FOLDED_ROWS
 #undef FOLDED_TAPS
-#undef LINE
-#undef BLOCK
-#undef LOAD_TAP
+#undef GROUP
+#undef FOR_PIXELS
+#undef FOR_GROUPS
+#undef GROUP_LOAD
+#undef GROUP_STORE
+#undef FOR_GROUP
+#undef SPLAT

@@ -49,3 +49,4 @@
 #undef PARTS
 #undef SUM_ROW
 #undef v_interleave
+#undef v_transpose

@@ -29,6 +29,28 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #endif
 }
 
+/* Transposes LANES vectors: within halves of the registers first, which is quick, then across. */
+static inline void NAME(transpose_square)(vec a[LANES]) {
+#if REAL_BITS == 32
+    vec b[LANES];
+    for (int i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) {
+            a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+            a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xee);
+        }
+    for (int i = 0; i < 4; i++) {
+        const vec low = a[i], high = a[i + 4];
+        a[i] = _mm256_permute2f128_ps(low, high, 0x20), a[i + 4] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
+#else
+    const vec b[] = {_mm256_unpacklo_pd(a[0], a[1]), _mm256_unpackhi_pd(a[0], a[1]), _mm256_unpacklo_pd(a[2], a[3]),
+                     _mm256_unpackhi_pd(a[2], a[3])};
+    for (int i = 0; i < 2; i++)
+        a[i] = _mm256_permute2f128_pd(b[i], b[i + 2], 0x20), a[i + 2] = _mm256_permute2f128_pd(b[i], b[i + 2], 0x31);
+#endif
+}
+
 #define v_set1(x) AVX2(set1)(x)
 #define v_load(p) AVX2(loadu)(p)
 #define v_store(p, v) AVX2(storeu)(p, v)
@@ -40,3 +62,4 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_max_nan(a, b) AVX2(blendv)(v_max(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 #define v_sqrt(a) AVX2(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
+#define v_transpose(a) NAME(transpose_square)(a)

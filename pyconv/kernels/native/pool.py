@@ -7,43 +7,46 @@ from typing import Any
 import numpy as np
 
 from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, keep, lib, pointer, workspace_for
+from pyconv.kernels.spec import Window
 
-_WHOLE = np.array([0, 1, 1], np.int64)  # start, count and divisor of an axis of one
+_ONE = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)  # the window of an axis of one
+_MOST_KEPT = 512
+_kept: dict[tuple[int, ...], tuple[Any, np.ndarray, Any]] = {}  # with the windows, so that their id stays theirs
 
 
 @fills_aligned
 def max_pool(y, x, windows):
     """y = the maximum of each window."""
     x = aligned(x)
-    _run(lib.pyconv_max_pool, windows, [pointer(x), pointer(y)], y, x=x)
+    _run(lib.pyconv_max_pool, lib.PYCONV_MAX_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
 @fills_aligned
 def max_pool_indices(indices, x, windows):
     """indices = the position of each maximum in its plane."""
     x = aligned(x)
-    _run(lib.pyconv_max_pool_indices, windows, [pointer(x), _int64(indices)], indices, x=x)
+    _run(lib.pyconv_max_pool_indices, lib.PYCONV_MAX_POOL_INDICES, windows, [pointer(x), _int64(indices)], indices, x=x)
 
 
 @fills_aligned
 def max_pool_backward(dx, dy, x, windows):
     """dx = dy at the maxima."""
     dy, x = aligned(dy), aligned(x)
-    _run(lib.pyconv_max_pool_backward, windows, [pointer(dy), pointer(x), pointer(dx)], dy, x=x, dx=dx)
+    _run(lib.pyconv_max_pool_backward, lib.PYCONV_MAX_POOL_BACKWARD, windows, [pointer(dy), pointer(x), pointer(dx)], dy, x=x, dx=dx)
 
 
 @fills_aligned
 def avg_pool(y, x, windows):
     """y = the mean of each window."""
     x = aligned(x)
-    _run(lib.pyconv_avg_pool, windows, [pointer(x), pointer(y)], y, x=x)
+    _run(lib.pyconv_avg_pool, lib.PYCONV_AVG_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
 @fills_aligned
 def avg_pool_backward(dx, dy, windows):
     """dx = the adjoint of `avg_pool`."""
     dy = aligned(dy)
-    _run(lib.pyconv_avg_pool_backward, windows, [pointer(dy), pointer(dx)], dy, dx=dx)
+    _run(lib.pyconv_avg_pool_backward, lib.PYCONV_AVG_POOL_BACKWARD, windows, [pointer(dy), pointer(dx)], dy, dx=dx)
 
 
 @fills_aligned
@@ -60,26 +63,47 @@ def gather(y, x, indices):
     call(lib.pyconv_gather, _points(x, y, indices), pointer(x), _int64(indices), pointer(y))
 
 
-def _run(function, windows, pointers, outputs, x=None, dx=None):
+def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
-    missing = 3 - len(windows)
-    tables = np.concatenate([*[_WHOLE] * missing, *(table for window in windows for table in window[:3])])
+    axes = _axes(inputs)
+    tables = _tables(windows, axes)
     problem = ffi.new(
         "pyconv_pool *",
         [
             *inputs.shape[:2],
-            _axes(inputs),
+            axes,
             _axes(outputs),
-            [1] * missing + [window.step for window in windows],
-            _int64(tables),
+            [1] * (3 - len(windows)) + [window.step for window in windows],
+            tables,
             _strides(x),
             _strides(outputs),
             _strides(dx),
             8 * inputs.itemsize,
         ],
     )
-    call(function, keep(problem, tables), *pointers, workspace_for(lib.pyconv_pool_workspace, problem))
+    call(function, keep(problem, tables), *pointers, workspace_for(lib.pyconv_pool_workspace, problem, pass_))
+
+
+def _tables(windows, sizes) -> Any:
+    """The tables that C wants of windows over axes of three sizes. They are kept, as specs keep their windows."""
+    key = (id(windows), *sizes)
+    kept = _kept.get(key)
+    if kept is None or kept[0] is not windows:
+        axes = zip([*[_ONE] * (3 - len(windows)), *windows], sizes, strict=True)
+        tables = np.concatenate([table for window, size in axes for table in _turned_too(window, size)])
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        kept = _kept[key] = (windows, tables, _int64(tables))
+    return kept[2]
+
+
+def _turned_too(window, size) -> list[np.ndarray]:
+    """Start, count and divisor of each output, and for each of `size` inputs the outputs that look at it: first, how many."""
+    inputs = np.arange(size)
+    first = np.searchsorted(window.start + window.count, inputs, "right")
+    count = np.searchsorted(window.start, inputs, "right") - first
+    return [*window[:3], first, np.maximum(count, 0)]
 
 
 def _points(plane, points, indices) -> Any:
