@@ -54,8 +54,8 @@ def test_a_sequential_comes_back_whole(path, dtype):
     np.testing.assert_array_equal(loaded(x), model.eval()(x))
 
 
-@pytest.mark.parametrize("name", pc.models.names())
-def test_models_by_name_come_back_even_when_changed(path, name):
+@pytest.mark.parametrize("name", ["catnet", "cifarnet", "digitsnet", "lenet5", "mnistnet"])
+def test_chains_by_name_come_back_even_when_changed(path, name):
     model = pc.models.create(name, num_classes=7, in_channels=2)
     model[len(model) - 1] = nn.Linear(model[-1].in_features, 3)
     pc.save(nn.Sequential(nn.Standardize([0.1, 0.2], [1.0, 2.0]), model), path)

@@ -17,4 +17,6 @@ from pyconv.functional.random import *
 from pyconv.functional.reduction import *
 from pyconv.functional.resampling import *
 from pyconv.functional.shape import *
+from pyconv.functional.shuffle import *
+from pyconv.functional.stochastic_depth import *
 from pyconv.functional.unpool import *

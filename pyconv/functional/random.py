@@ -48,7 +48,7 @@ def dropout(x, p=0.5, training=True, *, rng_state=None):
     ([0.0, 1.333], True)
     """
     x = as_input(x, "x")
-    return _dropout(x, tuple(x.shape), p, training, rng_state)
+    return dropped(x, tuple(x.shape), p, training, rng_state)
 
 
 def dropout1d(x, p=0.5, training=True, *, rng_state=None):
@@ -92,10 +92,11 @@ def _channel_dropout(n: int, x: Any, p: Any, training: bool, rng_state: Any) -> 
     x = as_input(x, "x")
     if x.ndim not in (n + 1, n + 2):
         raise ValueError(f"x must have {n + 2} axes, or {n + 1} without a batch, its shape is {tuple(x.shape)}")
-    return _dropout(x, (*x.shape[: x.ndim - n], *[1] * n), p, training, rng_state)
+    return dropped(x, (*x.shape[: x.ndim - n], *[1] * n), p, training, rng_state)
 
 
-def _dropout(x: Any, shape: tuple[int, ...], p: Any, training: bool, rng_state: Any) -> Any:
+def dropped(x: Any, shape: tuple[int, ...], p: Any, training: bool, rng_state: Any) -> Any:
+    """x times a mask of this shape, which broadcasts to x: what it has one number for is dropped together."""
     p = float(p)
     if not 0 <= p <= 1:
         raise ValueError(f"p must lie in 0 … 1, not {p}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pyconv import nn
+from pyconv.models.network import chain
 
 
-def lenet5(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
+def lenet5(num_classes: int = 10, in_channels: int = 1, features: bool = False) -> nn.Module:
     """LeNet-5 for 28×28 images (padded to the paper's 32×32), with today's ReLU and maximum pooling.
 
     The paper has trained average pooling, tanh, a partial table of connections in its second convolution and Gaussian
@@ -15,7 +16,7 @@ def lenet5(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
     ----------
     LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
     """
-    return nn.Sequential(
+    return chain(
         nn.Conv2d(in_channels, 6, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
@@ -28,4 +29,5 @@ def lenet5(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
         nn.Linear(120, 84),
         nn.ReLU(),
         nn.Linear(84, num_classes),
+        features=features,
     )

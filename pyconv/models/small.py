@@ -8,11 +8,12 @@ but `digitsnet` and `mnistnet`, whose heads are dense, take images of any size.
 from __future__ import annotations
 
 from pyconv import nn
+from pyconv.models.network import chain
 
 
-def digitsnet(num_classes: int = 10, in_channels: int = 1, width: int = 32) -> nn.Module:
+def digitsnet(num_classes: int = 10, in_channels: int = 1, width: int = 32, features: bool = False) -> nn.Module:
     """For 8×8 images such as the bundled digits: two blocks at 8×8, one at 4×4, a dense head."""
-    return nn.Sequential(
+    return chain(
         *_block(in_channels, width),
         *_block(width, width),
         nn.MaxPool2d(2),
@@ -21,12 +22,13 @@ def digitsnet(num_classes: int = 10, in_channels: int = 1, width: int = 32) -> n
         nn.Flatten(),
         nn.Dropout(0.3),
         nn.Linear(2 * width * 2 * 2, num_classes),
+        features=features,
     )
 
 
-def mnistnet(num_classes: int = 10, in_channels: int = 1, width: int = 16) -> nn.Module:
+def mnistnet(num_classes: int = 10, in_channels: int = 1, width: int = 16, features: bool = False) -> nn.Module:
     """For 28×28 images such as MNIST's: two blocks at 28×28, two at 14×14, one at 7×7, a dense head."""
-    return nn.Sequential(
+    return chain(
         *_block(in_channels, width),
         nn.MaxPool2d(2),
         *_block(width, 2 * width),
@@ -37,12 +39,13 @@ def mnistnet(num_classes: int = 10, in_channels: int = 1, width: int = 16) -> nn
         nn.Flatten(),
         nn.Dropout(0.3),
         nn.Linear(4 * width * 3 * 3, num_classes),
+        features=features,
     )
 
 
-def catnet(num_classes: int = 2, in_channels: int = 3, width: int = 16) -> nn.Module:
+def catnet(num_classes: int = 2, in_channels: int = 3, width: int = 16, features: bool = False) -> nn.Module:
     """For few, larger images such as the 64×64 cats: four blocks, each but the last followed by pooling."""
-    return nn.Sequential(
+    return chain(
         *_block(in_channels, width),
         nn.MaxPool2d(2),
         *_block(width, 2 * width),
@@ -51,12 +54,13 @@ def catnet(num_classes: int = 2, in_channels: int = 3, width: int = 16) -> nn.Mo
         nn.MaxPool2d(2),
         *_block(4 * width, 8 * width),
         *_head(8 * width, num_classes, dropout=0.5),
+        features=features,
     )
 
 
-def cifarnet(num_classes: int = 10, in_channels: int = 3, width: int = 32) -> nn.Module:
+def cifarnet(num_classes: int = 10, in_channels: int = 3, width: int = 32, features: bool = False) -> nn.Module:
     """For 32×32 colour images such as CIFAR's: two blocks at each of 32×32, 16×16 and 8×8."""
-    return nn.Sequential(
+    return chain(
         *_block(in_channels, width),
         *_block(width, width),
         nn.MaxPool2d(2),
@@ -66,6 +70,7 @@ def cifarnet(num_classes: int = 10, in_channels: int = 3, width: int = 32) -> nn
         *_block(2 * width, 4 * width),
         *_block(4 * width, 4 * width),
         *_head(4 * width, num_classes, dropout=0.2),
+        features=features,
     )
 
 

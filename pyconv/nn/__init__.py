@@ -24,6 +24,7 @@ from pyconv.nn.containers import ModuleDict, ModuleList, Sequential
 from pyconv.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from pyconv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from pyconv.nn.functional_call import functional_call
+from pyconv.nn.layer_norm2d import LayerNorm2d
 from pyconv.nn.linear import Flatten, Identity, Linear
 from pyconv.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, L1Loss, MSELoss, NLLLoss
 from pyconv.nn.module import Module, Parameter
@@ -60,8 +61,11 @@ from pyconv.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from pyconv.nn.shuffle import ChannelShuffle, Permute, PixelShuffle, PixelUnshuffle
 from pyconv.nn.standardize import Standardize
+from pyconv.nn.stochastic_depth import StochasticDepth
 from pyconv.nn.trace import watch
+from pyconv.nn.upsample import Upsample
 
 __all__ = [
     "ELU",
@@ -80,6 +84,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "ChannelShuffle",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -108,6 +113,7 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "LayerNorm",
+    "LayerNorm2d",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -126,6 +132,9 @@ __all__ = [
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "Permute",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -134,7 +143,9 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Standardize",
+    "StochasticDepth",
     "Tanh",
+    "Upsample",
     "functional_call",
     "init",
     "watch",

@@ -89,6 +89,11 @@ CASES = [
     ("Softmax", {"dim": 1}, (3, 4, 2)),
     ("LogSoftmax", {"dim": 1}, (3, 4, 2)),
     ("Dropout", {"p": 0.0}, (3, 4)),
+    ("ChannelShuffle", {"groups": 3}, (2, 6, 3, 4)),
+    ("PixelShuffle", {"upscale_factor": 2}, (2, 8, 3, 4)),
+    ("PixelUnshuffle", {"downscale_factor": 2}, (2, 3, 4, 6)),
+    ("Upsample", {"scale_factor": 1.5, "mode": "bilinear"}, (2, 3, 4, 6)),
+    ("Upsample", {"size": (5, 7)}, (2, 3, 4, 6)),
 ]
 
 
@@ -155,7 +160,8 @@ def test_every_layer_is_among_the_cases():
     layers = {
         name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), Layer)
     }
-    elsewhere = {"GlobalAvgPool", "GlobalMaxPool", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "LPPool3d"}
+    elsewhere = {"GlobalAvgPool", "GlobalMaxPool", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "LPPool3d", "Permute"}
+    elsewhere |= {"LayerNorm2d", "StochasticDepth"}
     assert layers - elsewhere - {"Dropout1d", "Dropout2d", "Dropout3d", "Standardize"} == {name for name, _, _ in CASES}
 
 
