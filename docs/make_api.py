@@ -14,6 +14,7 @@ MODULES = {
     "pyconv.models": "from pyconv import models",
     "pyconv.data": "from pyconv import data",
     "pyconv.train": "from pyconv import train",
+    "pyconv.analysis": "from pyconv import analysis",
     "pyconv.viz": "from pyconv import viz",
 }
 HEAD = """# API reference

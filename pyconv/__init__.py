@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyconv._version import __version__
 
 if TYPE_CHECKING:
-    from pyconv import data, functional, kernels, models, nn, optim
+    from pyconv import analysis, data, functional, kernels, models, nn, optim, train, viz
     from pyconv.config import show_config
     from pyconv.graph.transforms import check_gradients, grad, value_and_grad
     from pyconv.kernels import backend, get_backend, set_backend
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # name -> the module that defines it; a subpackage stands for itself
 _EXPORTS = {
-    **dict.fromkeys(("data", "functional", "kernels", "models", "nn", "optim"), ""),
+    **dict.fromkeys(("analysis", "data", "functional", "kernels", "models", "nn", "optim", "train", "viz"), ""),
     **dict.fromkeys(("Trainer", "History"), "train"),
     **dict.fromkeys(("save", "load"), "serialization"),
     **dict.fromkeys(("value_and_grad", "grad", "check_gradients"), "graph.transforms"),
@@ -36,6 +36,7 @@ __all__ = [
     "History",
     "Trainer",
     "__version__",
+    "analysis",
     "backend",
     "check_gradients",
     "data",
@@ -53,7 +54,9 @@ __all__ = [
     "set_backend",
     "set_num_threads",
     "show_config",
+    "train",
     "value_and_grad",
+    "viz",
 ]
 
 

@@ -26,8 +26,10 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write names no file
         raise
     _sync_folder(path.parent)
 

@@ -18,7 +18,13 @@ def load_data(settings: Settings) -> Any:
     options = {} if settings.image_size is None else {"image_size": settings.image_size}
     if options and settings.dataset != "folder":
         raise ValueError(f"image_size is a setting of the dataset 'folder', not of {settings.dataset!r}")
-    return data.load(settings.dataset, settings.data_dir, **options)
+    split = data.load(settings.dataset, settings.data_dir, **options)
+    if len(split.train.classes) < 2:
+        raise ValueError(
+            f"{settings.dataset} must have at least two classes to tell apart, labelled with whole numbers from 0;"
+            f" it has {len(split.train.classes) or 'targets that are no whole numbers'}"
+        )
+    return split
 
 
 def build_model(settings: Settings, data: Any) -> Any:

@@ -45,6 +45,11 @@ class Settings:
     class_weights: str = ""
     augment: tuple[str, ...] = field(default=())
     mixup: float = 0.0
+    ema: float = 0.0
+    clip_norm: float | None = None
+    accumulate: int = 1
+    warm_up: int = 0
+    patience: int | None = None
     seed: int = 0
     threads: int | None = None
     backend: str | None = None
@@ -53,7 +58,7 @@ class Settings:
 def _table() -> dict[str, Setting]:
     from pyconv import data, kernels, optim
 
-    schedules = optim.schedules.names()
+    schedules = (*optim.schedules.names(), "plateau")
     return {
         "dataset": Setting(str, f"{', '.join(data.DATASETS)} (default: digits)", "NAME", data.names()),
         "data_dir": Setting(str, "folder (or .npz file) that holds the data", "DIR"),
@@ -71,6 +76,11 @@ def _table() -> dict[str, Setting]:
             str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True
         ),
         "mixup": Setting(float, "mix each sample with another, in a share from Beta(X, X)", "X", least=0),
+        "ema": Setting(float, "decay of an average of the weights, which is then the model; 0: none", "X", least=0),
+        "clip_norm": Setting(float, "bound on the norm of all gradients together", "X", least=0),
+        "accumulate": Setting(int, "run each batch in so many parts, to need less memory", "N", least=1),
+        "warm_up": Setting(int, "epochs in which the learning rate rises to the schedule's first", "N", least=0),
+        "patience": Setting(int, "stop when the test loss has not fallen for so many epochs", "N", least=1),
         "seed": Setting(int, "of first weights, order, augmentation and dropout", "N", least=0),
         "threads": Setting(int, "threads to compute with (default: the usable cores)", "N", least=1),
         "backend": Setting(

@@ -106,7 +106,6 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
             print(f"stopped in epoch {trainer.epoch + 1} of {settings.epochs}: pyconv train --resume {folder} goes on")
         raise
     seconds = sum(history["seconds"])
-
     outputs = trainer.predict(split.test)
     confusion = train.confusion_matrix(split.test.y, predicted(outputs), len(split.test.classes))
     test = trainer.evaluate(split.test)
@@ -129,11 +128,14 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
         "threads": threads.get_num_threads(),
         "total_seconds": round(time.perf_counter() - began, 3),
     }
-    trainer.save_model(folder / MODEL, **model_description(settings, split.train))
-    history.to_csv(folder / "history.csv")
-    history.plot(folder / "curves.png")
-    plot_confusion(confusion, split.test.classes, folder / "confusion.png")
-    write_atomically(folder / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
+    try:
+        trainer.save_model(folder / MODEL, **model_description(settings, split.train))
+        history.to_csv(folder / "history.csv")
+        history.plot(folder / "curves.png")
+        plot_confusion(confusion, split.test.classes, folder / "confusion.png")
+        write_atomically(folder / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
+    except OSError as error:
+        raise OSError(f"{error}; make room, then: pyconv train --resume {folder}") from error
     print(
         f"test accuracy {test['accuracy']:.2%}, test loss {test['loss']:.4f} after {trainer.epoch} epochs in"
         f" {seconds:.1f} s; written to {folder}"
@@ -142,24 +144,41 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
 
 
 def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argparse.Namespace) -> Any:
-    from pyconv import data as data_package
     from pyconv import optim, train
+    from pyconv.data import Loader
+    from pyconv.optim import schedules
 
-    steps = settings.epochs * len(data_package.Loader(data, settings.batch_size))
     callbacks: list[Any] = [train.Checkpoint(folder / CHECKPOINT), train.CSVLogger(folder / "history.csv")]
     if args.tensorboard:
         callbacks.append(train.TensorBoard(folder / "tensorboard"))
+    if settings.patience is not None:
+        callbacks.append(train.EarlyStopping(patience=settings.patience))
+    schedule = None
+    if settings.schedule == "plateau":
+        if settings.warm_up:
+            raise ValueError("warm_up goes with every schedule but plateau")
+        plateau = schedules.ReduceOnPlateau(settings.lr, patience=settings.epochs // 10)
+        callbacks.append(train.ReduceOnPlateau(plateau))
+    else:
+        steps = len(Loader(data, settings.batch_size))  # an epoch
+        schedule = schedules.create(
+            settings.schedule, settings.lr, settings.epochs * steps, warm_up=settings.warm_up * steps
+        )
     weights = None
     if settings.class_weights == "balanced":
         counts = data.counts()
         weights = len(data) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return train.Trainer(
         model,
-        optimizer=optim.create(settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay),
-        schedule=optim.schedules.create(settings.schedule, settings.lr, steps),
+        optimizer=optim.create(
+            settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
+        ),
+        schedule=schedule,
         callbacks=callbacks,
         augment=settings.augment,
         mixup=settings.mixup,
+        ema=settings.ema,
+        accumulate=settings.accumulate,
         class_weights=weights,
         label_smoothing=settings.label_smoothing,
         seed=settings.seed,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from os import PathLike
 from typing import Any
@@ -56,6 +57,11 @@ def load(name: str, data_dir: str | PathLike[str] | None = None, **options: Any)
     FileNotFoundError
         If a file is missing.
 
+    Warns
+    -----
+    UserWarning
+        Names the classes without a sample to train on.
+
     Examples
     --------
     >>> train, test = load("digits")
@@ -64,4 +70,13 @@ def load(name: str, data_dir: str | PathLike[str] | None = None, **options: Any)
     """
     if name not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {name!r}")
-    return import_module(f"{__name__}.{name}").load(data_dir, **options)
+    split = import_module(f"{__name__}.{name}").load(data_dir, **options)
+    if len(split.train) == 0 or len(split.test) == 0:
+        raise ValueError(f"{name} holds no sample to {'train on' if len(split.train) == 0 else 'test with'}")
+    counts = split.train.counts() if split.train.classes else []
+    missing = [name for name, count in zip(split.train.classes, counts, strict=True) if count == 0]
+    if missing:
+        warnings.warn(
+            f"nothing to train {', '.join(missing)} on: a model cannot learn what it never sees", stacklevel=2
+        )
+    return split

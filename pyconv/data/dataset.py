@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ class ArrayDataset:
     def __init__(self, x, y, classes: Sequence[str] | None = None, *, weights=None):
         self.x = _inputs(np.asarray(x))
         self.y = np.asarray(y)
+        if self.y.ndim == 0:
+            raise TypeError(f"y must be an array of labels or targets, not {y!r}")
         if len(self.x) != len(self.y):
             raise ValueError(f"x and y must have the same length, not {len(self.x)} and {len(self.y)}")
         self.weights = None if weights is None else _weights(weights, len(self.x))
@@ -112,7 +115,7 @@ class Split(NamedTuple):
 def stratified_split(data: ArrayDataset, test_fraction: float = 0.2, seed: int = 0) -> Split:
     """Divide a data set so that each class gives the same share, and at least one sample, to each part.
 
-    A class of one sample goes to training alone. The same seed gives the same split.
+    A class of one sample goes to training alone, with a warning. The same seed gives the same split.
 
     Raises
     ------
@@ -123,12 +126,17 @@ def stratified_split(data: ArrayDataset, test_fraction: float = 0.2, seed: int =
         raise ValueError(f"test_fraction must lie between 0 and 1, not {test_fraction}")
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(data), bool)
-    for label in range(len(data.classes)):
-        members = rng.permutation(np.flatnonzero(data.y == label))
-        if len(members) > 1:
+    single = []
+    for label, name in enumerate(data.classes or [""]):  # targets that are no classes are divided as one
+        members = rng.permutation(np.flatnonzero(data.y == label) if data.classes else len(data))
+        if len(members) == 1:
+            single.append(name)
+        elif len(members) > 1:
             chosen[members[: min(len(members) - 1, max(1, round(test_fraction * len(members))))]] = True
     if not chosen.any():
         raise ValueError(f"{len(data)} samples are too few to set some aside for testing: give at least two a class")
+    if single:
+        warnings.warn(f"only one sample of {', '.join(single)}: it is trained on, and not tested", stacklevel=3)
     return Split(data.subset(~chosen), data.subset(chosen))
 
 

@@ -31,7 +31,7 @@ def load(data_dir: str | PathLike[str] | None = None, image_size: int = 64, test
     Warns
     -----
     UserWarning
-        Names the files that could not be read (they are left out) and the classes without an image.
+        Names the files that could not be read; they are left out.
 
     Raises
     ------
@@ -108,10 +108,5 @@ def _read(root: Path, classes: list[str], image_size: int) -> ArrayDataset:
     if (found > 0).sum() < 2:
         raise ValueError(
             f"{root} must hold readable images (.png, .jpg) of at least two classes; found {len(images)} images"
-        )
-    empty = [name for name, count in zip(classes, found, strict=True) if count == 0]
-    if empty:
-        warnings.warn(
-            f"{root} has no image of {', '.join(empty)}: a model cannot learn what it never sees", stacklevel=4
         )
     return ArrayDataset(np.stack(images), np.asarray(labels, np.int64), classes)

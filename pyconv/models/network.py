@@ -53,7 +53,7 @@ def chain(*layers: nn.Module, features: bool) -> nn.Sequential:
     """A network in one chain, whose head begins where its maps are pooled globally or flattened."""
     if not features:
         return nn.Sequential(*layers)
-    ends = (i for i, layer in enumerate(layers) if isinstance(layer, (nn.GlobalAvgPool, nn.Flatten)))
+    ends = (i for i, layer in enumerate(layers) if isinstance(layer, (nn.GlobalAvgPool, nn.GlobalMaxPool, nn.Flatten)))
     return Trunk(*layers[: next(ends)])
 
 

@@ -58,26 +58,29 @@ def catnet(num_classes: int = 2, in_channels: int = 3, width: int = 16, features
     )
 
 
-def cifarnet(num_classes: int = 10, in_channels: int = 3, width: int = 32, features: bool = False) -> nn.Module:
-    """For 32×32 colour images such as CIFAR's: two blocks at each of 32×32, 16×16 and 8×8."""
+def cifarnet(num_classes: int = 10, in_channels: int = 3, width: int = 16, features: bool = False) -> nn.Module:
+    """For 32×32 colour images such as CIFAR's: two blocks at 32×32, one each at 16×16, 8×8 and 4×4, then a maximum."""
     return chain(
         *_block(in_channels, width),
-        *_block(width, width),
-        nn.MaxPool2d(2),
-        *_block(width, 2 * width),
-        *_block(2 * width, 2 * width),
-        nn.MaxPool2d(2),
-        *_block(2 * width, 4 * width),
-        *_block(4 * width, 4 * width),
-        *_head(4 * width, num_classes, dropout=0.2),
+        *_block(width, 2 * width, pool=True),
+        *_block(2 * width, 4 * width, pool=True),
+        *_block(4 * width, 8 * width, pool=True),
+        *_block(8 * width, 16 * width),
+        nn.GlobalMaxPool(),
+        nn.Flatten(),
+        nn.Linear(16 * width, num_classes),
         features=features,
     )
 
 
-def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """A 3×3 convolution that keeps the size (its bias would be lost in the normalization), batch norm, ReLU."""
+def _block(in_channels: int, out_channels: int, pool: bool = False) -> list[nn.Module]:
+    """A 3×3 convolution that keeps the size (its bias would be lost in the normalization), batch norm, ReLU.
+
+    With `pool` the maximum of each 2×2 comes first, so that the rest works on a quarter of the values.
+    """
     return [
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
     ]

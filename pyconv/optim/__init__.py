@@ -14,6 +14,7 @@ from pyconv.optim.adagrad import Adagrad
 from pyconv.optim.adam import Adam, AdamW
 from pyconv.optim.clip import clip_by_norm, clip_by_value, global_norm
 from pyconv.optim.ema import EMA
+from pyconv.optim.lamb import LAMB
 from pyconv.optim.lion import Lion
 from pyconv.optim.optimizer import Optimizer
 from pyconv.optim.rmsprop import RMSProp, RMSprop
@@ -21,6 +22,7 @@ from pyconv.optim.sgd import SGD, GradientDescent, Momentum
 
 __all__ = [
     "EMA",
+    "LAMB",
     "SGD",
     "Adagrad",
     "Adam",
@@ -48,6 +50,7 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "adagrad": Adagrad,
+    "lamb": LAMB,
     "lion": Lion,
 }
 

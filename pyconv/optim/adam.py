@@ -42,12 +42,16 @@ class Adam(Optimizer):
         return self._adapted(p, self._decayed(p, g), step, lr, *slots)
 
     def _adapted(self, p, g, step, lr, m, v):
+        direction, m, v = self._direction(g, step, m, v)
+        return p - direction * scalar(lr, p), m, v
+
+    def _direction(self, g, step, m, v):
+        """m̂ / (√v̂ + eps), and the new means."""
         first, second = self.betas
         m = m * first + g * (1 - first)
         v = v * second + g * g * (1 - second)
-        size = lr / (1 - first**step)
-        correction = (1 - second**step) ** 0.5
-        return p - m * scalar(size, p) / (F.sqrt(v) / scalar(correction, p) + self.eps), m, v
+        size, correction = 1 / (1 - first**step), (1 - second**step) ** 0.5
+        return m * scalar(size, g) / (F.sqrt(v) / scalar(correction, g) + self.eps), m, v
 
 
 @dataclass(frozen=True)

@@ -50,5 +50,6 @@ class EMA:
         """The state after a step of training that gave `params`; nothing that was given is changed."""
         step = int(state["step"]) + 1
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warm_up else self.decay
-        average = {name: held * decay + params[name] * (1 - decay) for name, held in state["params"].items()}
+        # in this form what does not change is averaged to itself, to the bit
+        average = {name: held + (params[name] - held) * (1 - decay) for name, held in state["params"].items()}
         return {"step": np.asarray(step, np.int64), "params": average}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,14 @@ class Callback:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self.__dict__.update(state)
+
+
+def _written(path: Path, write: Callable[[Path], None], otherwise: str) -> None:
+    """Write a file; if that fails (a full disk), warn: training is worth more than the file."""
+    try:
+        write(path)
+    except OSError as error:
+        warnings.warn(f"{path} could not be written: {error.strerror or error}; {otherwise}", stacklevel=3)
 
 
 def monitored(row: dict[str, Any], column: str | None) -> tuple[str, float]:
@@ -141,10 +151,7 @@ class Checkpoint(Callback):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        try:
-            trainer.save_checkpoint(self.path)
-        except OSError as error:
-            warnings.warn(f"no checkpoint could be written to {self.path}: {error}; the last one stands", stacklevel=2)
+        _written(self.path, trainer.save_checkpoint, "the last checkpoint stands")
         self._saved = time.monotonic()
 
 
@@ -157,7 +164,7 @@ class BestModel(_Monitor):
 
     def on_epoch_end(self, trainer, row):
         if self.improved(row):
-            trainer.save_model(self.path, epoch=trainer.epoch)
+            _written(self.path, partial(trainer.save_model, epoch=trainer.epoch), "the model before it stands")
 
 
 class ReduceOnPlateau(Callback):
@@ -198,7 +205,7 @@ class CSVLogger(Callback):
         self.path = Path(path)
 
     def on_epoch_end(self, trainer, row):
-        trainer.history.to_csv(self.path)
+        _written(self.path, trainer.history.to_csv, "the next epoch tries again")
 
 
 class TensorBoard(Callback):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyconv import serialization
+from pyconv.train.average import averaged_arrays
 from pyconv.train.history import History
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def save(trainer: Trainer, path: str | PathLike[str]) -> None:
         **{f"parameter/{name}": array for name, array in model.named_parameters()},
         **{f"buffer/{name}": array for name, array in model.named_buffers()},
         **{f"optimizer/{name}": array for name, array in _flatten(trainer.optimizer_state or {})},
+        **{f"average/{name}": array for name, array in _flatten(trainer.ema_state or {})},
         **{f"sums/{name}": array for name, array in trainer.sums.arrays().items()},
     }
     progress = {
@@ -32,6 +34,7 @@ def save(trainer: Trainer, path: str | PathLike[str]) -> None:
         "batch": trainer.batch,
         "step": trainer.step,
         "seconds": trainer.seconds,
+        "stopped": trainer.stop_training,
         "num_classes": trainer.sums.num_classes,
         "history": trainer.history.to_dict(),
         "callbacks": [{"name": type(c).__name__, "state": c.state()} for c in trainer.callbacks],
@@ -50,29 +53,37 @@ def restore(trainer: Trainer, path: str | PathLike[str], run: Mapping[str, Any])
         saved = progress["seed"] if name == "seed" else progress["run"].get(name)
         if saved != value:
             raise ValueError(f"{path} was written by a run with {name} {saved}, not {value}: resume with the same")
-    groups: dict[str, dict[str, np.ndarray]] = {"parameter": {}, "buffer": {}, "optimizer": {}, "sums": {}}
+    kinds = ("parameter", "buffer", "optimizer", "average", "sums")
+    groups: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in kinds}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
         groups[kind][rest] = array
     own = {"parameter": dict(trainer.model.named_parameters()), "buffer": dict(trainer.model.named_buffers())}
-    template = trainer.optimizer.init(own["parameter"]) if groups["optimizer"] else {}
-    for kind, expected in {**own, "optimizer": dict(_flatten(template))}.items():
+    states: dict[str, dict[str, Any]] = {"optimizer": {}, "average": {}}  # in the shape that they must have
+    if groups["optimizer"]:  # a step was made
+        states["optimizer"] = trainer.optimizer.init(own["parameter"])
+        if trainer.ema is not None:
+            states["average"] = trainer.ema.init(averaged_arrays(trainer.model))
+    flat = {kind: dict(_flatten(state)) for kind, state in states.items()}
+    for kind, expected in {**own, **flat}.items():
         _check_same(path, kind, {name: array.shape for name, array in expected.items()}, groups[kind])
     for kind, held in own.items():
         for name, array in held.items():
             np.copyto(array, groups[kind][name])
-    trainer.optimizer_state = _unflatten(template, groups["optimizer"]) or None
+    trainer.optimizer_state, trainer.ema_state = (
+        _unflatten(state, groups[kind]) or None for kind, state in states.items()
+    )
     trainer.run = progress["run"]
     trainer.epoch, trainer.batch, trainer.step = (progress[k] for k in ("epoch", "batch", "step"))
     trainer.history = History(progress["history"])
     trainer.begin_sums(progress["num_classes"])
     trainer.sums.restore(groups["sums"])
-    trainer.seconds = progress["seconds"]
-    states = [(c["name"], c["state"]) for c in progress["callbacks"]]
+    trainer.seconds, trainer.stop_training = progress["seconds"], progress["stopped"]
+    remembered = [(c["name"], c["state"]) for c in progress["callbacks"]]
     for callback in trainer.callbacks:  # matched by name, in order
-        index = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
+        index = next((i for i, (name, _) in enumerate(remembered) if name == type(callback).__name__), None)
         if index is not None:
-            callback.restore(states.pop(index)[1])
+            callback.restore(remembered.pop(index)[1])
 
 
 def _flatten(state: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:

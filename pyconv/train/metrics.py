@@ -167,6 +167,11 @@ METRICS: dict[str, Callable[[], Metric]] = {
 }
 
 
+def as_metrics(metrics: Any) -> list[Metric]:
+    """Metrics from one, or several, of what `as_metric` takes."""
+    return [as_metric(m) for m in ([metrics] if isinstance(metrics, (str, Metric)) or callable(metrics) else metrics)]
+
+
 def as_metric(metric: Any) -> Metric:
     """A metric from its name, a `Metric`, or a function of (output, target)."""
     if isinstance(metric, Metric):

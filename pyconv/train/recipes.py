@@ -23,7 +23,14 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "digits": {"model": "digitsnet", "epochs": 20, "augment": ("shift=0.125", "rotate=10")},
         "mnist": {"model": "mnistnet", "epochs": 5, "batch_size": 128, "lr": 5e-3, "augment": ("shift=0.08",)},
-        "cifar10": {"epochs": 20, "batch_size": 128, "augment": ("flip", "shift=0.125")},
+        "cifar10": {  # few epochs, so a large rate, weak augmentation and soft targets
+            "epochs": 7,
+            "batch_size": 128,
+            "optimizer": "nesterov",
+            "lr": 0.1,
+            "label_smoothing": 0.1,
+            "augment": ("flip", "shift=0.0625"),
+        },
         "catvnoncat": {
             "model": "catnet",
             "epochs": 60,
@@ -54,6 +61,7 @@ OPTIMIZERS: Mapping[str, tuple[float, float]] = MappingProxyType(  # for network
         "adam": (3e-3, _COUPLED),
         "adamw": (3e-3, _DECOUPLED),
         "adagrad": (1e-2, _COUPLED),
+        "lamb": (1e-2, _DECOUPLED),
         "lion": (3e-4, _DECOUPLED),
     }
 )

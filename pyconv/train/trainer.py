@@ -1,12 +1,13 @@
 """Trainer: fits a model to data, a batch at a time, and can be stopped at any batch and resumed exactly.
 
-All that a run depends on is here: the model's parameters and buffers, the optimizer's state, the position (epoch,
-batch), the sums that the epoch's figures come from, and the seed. Batches and augmentation follow from (seed, epoch,
-batch) alone.
+All that a run depends on is here: the model's parameters and buffers and their averages, the optimizer's state, the
+position (epoch, batch), the sums that the epoch's figures come from, and the seed. Batches and augmentation follow from
+(seed, epoch, batch) alone.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -15,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from pyconv import nn, serialization
+from pyconv import nn, optim, serialization
 from pyconv.data.augment import as_augment
 from pyconv.data.dataset import ArrayDataset, as_float
 from pyconv.data.loader import Batch, Loader
 from pyconv.train import checkpoint
+from pyconv.train.average import as_ema, averaged_arrays, averaged_model
 from pyconv.train.callbacks import Callback, StopOnNaN
 from pyconv.train.history import History
 from pyconv.train.interrupt import Deferred, deferred_signals
 from pyconv.train.losses import as_loss
-from pyconv.train.metrics import Sums, as_metric
+from pyconv.train.metrics import Sums, as_metrics
 from pyconv.train.progress import Progress
 from pyconv.train.step import Mixup, Objective, loss_and_gradients
 
@@ -38,9 +40,9 @@ class Trainer:
     loss : str or callable
         ``cross_entropy``, ``binary_cross_entropy``, ``mse``, ``l1``, ``hinge``, or a function of (output, target) in
         terms of `pyconv.functional` that gives the mean over the batch.
-    optimizer : optimizer of `pyconv.optim`
+    optimizer : optimizer of `pyconv.optim`, or the name of one
         ``optim.Adam()`` by default.
-    metrics : sequence of str, Metric or callable
+    metrics : str, Metric or callable, or a sequence of them
         See `pyconv.train.metrics`.
     callbacks : sequence of Callback
     schedule : callable, optional
@@ -53,6 +55,10 @@ class Trainer:
         Share of the target spread over all classes (with ``cross_entropy``).
     mixup : float
         Mix each training sample with another one, in a share drawn from Beta(mixup, mixup); 0: do not.
+    ema : float or optim.EMA, optional
+        Keep a moving average of the weights (and of batch norm's statistics) with this decay, 0.999 say, that counts
+        for less over the first steps. `evaluate`, `predict`, `save_model` and validation use the average; training
+        goes on with the weights themselves.
     accumulate : int
         Run each batch in so many parts and add their gradients: less memory, the same batch size.
     seed : int
@@ -67,6 +73,8 @@ class Trainer:
     history : History
     epoch, batch : int
         Epochs done, and batches done in the current one.
+    averaged_model : nn.Module
+        What `evaluate`, `predict` and `save_model` use.
 
     Examples
     --------
@@ -84,7 +92,7 @@ class Trainer:
         self,
         model: nn.Module,
         loss: str | Callable[..., Any] = "cross_entropy",
-        optimizer: Any = None,
+        optimizer: Any = "adam",
         metrics: Iterable[Any] = ("accuracy",),
         callbacks: Iterable[Callback] = (),
         *,
@@ -93,6 +101,7 @@ class Trainer:
         class_weights: Any = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
+        ema: float | optim.EMA | None = None,
         accumulate: int = 1,
         seed: int = 0,
         prefetch: int = 2,
@@ -104,15 +113,20 @@ class Trainer:
             raise ValueError(f"seed must be at least 0, not {seed}")
         if not mixup >= 0:
             raise ValueError(f"mixup must be at least 0, not {mixup}")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a Module, not {type(model).__name__}")
+        if not (schedule is None or callable(schedule)):
+            raise TypeError(f"schedule must be a function step -> lr, as optim.schedules makes them, not {schedule!r}")
         self.model = model
         self.loss = as_loss(loss, label_smoothing)
-        self.optimizer = _default_optimizer() if optimizer is None else optimizer
-        self.metrics = [as_metric(m) for m in metrics]
+        self.optimizer = optim.create(optimizer) if isinstance(optimizer, str) else optimizer
+        self.metrics = as_metrics(metrics)
         self.callbacks = sorted([StopOnNaN(), *callbacks, *([Progress()] if progress else [])], key=lambda c: c.order)
         self.schedule = schedule
         self.augment = as_augment(augment)
         self.class_weights = None if class_weights is None else np.asarray(class_weights, np.float32)
         self.mixup = mixup
+        self.ema = as_ema(ema)
         self.accumulate = accumulate
         self.seed = seed
         self.prefetch = prefetch
@@ -122,6 +136,7 @@ class Trainer:
         self.last_epoch = self.samples = 0
         self.stop_training = False
         self.optimizer_state: dict[str, Any] | None = None
+        self.ema_state: dict[str, Any] | None = None
         self.begin_sums(0)
 
     # --- what people call
@@ -178,11 +193,11 @@ class Trainer:
                 self._seed_randomness()
             self.run = {**run, "first_epoch": self.epoch}
             self.begin_sums(len(train.classes))
+            self.stop_training = False
         else:
             checkpoint.restore(self, resume, run)
         self.last_epoch = self.run["first_epoch"] + epochs
         self.samples = len(train)
-        self.stop_training = False
         with deferred_signals() as signals:
             self._each("on_fit_begin")
             try:
@@ -196,26 +211,36 @@ class Trainer:
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
         """One step: forward, loss, backward, update. Returns the loss before the update."""
-        loss, _ = self._update(Batch(as_float(np.asarray(x)), np.asarray(y), weights, self.step))
+        loss, _ = self._update(Batch(np.asarray(x), np.asarray(y), weights, self.step))
         return loss
 
     def evaluate(self, data: ArrayDataset | tuple, batch_size: int = 256) -> dict[str, float]:
         """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``."""
         data = as_dataset(data)
         self._check_fits(data)
-        sums, objective = Sums(self.metrics, len(data.classes)), self._objective()
-        with _mode(self.model, training=False):
+        sums, objective, model = Sums(self.metrics, len(data.classes)), self._objective(), self.averaged_model
+        with _mode(model, training=False):
             for batch in Loader(data, batch_size, prefetch=0).batches():
-                output = self.model(batch.x)
+                output = model(self._inputs(batch.x))
                 sums.add(float(objective(output, batch)), output, batch.y)
         return sums.values()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """The model's outputs (N, …) for inputs (N, C, *spatial), in evaluation mode; uint8 is scaled to [0, 1]."""
         x = x.x if isinstance(x, ArrayDataset) else np.asarray(x)
-        with _mode(self.model, training=False):
-            parts = [self.model(as_float(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
+        model = self.averaged_model
+        with _mode(model, training=False):
+            parts = [model(self._inputs(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
         return np.concatenate(parts)
+
+    @property
+    def averaged_model(self) -> nn.Module:
+        """With `ema`, and once it has begun, a copy of the model that holds the averages; else the model itself."""
+        return self.model if self.ema_state is None else averaged_model(self.model, self.ema_state["params"])
+
+    def clone(self) -> Trainer:
+        """A deep copy that shares nothing with this trainer and goes on as it would."""
+        return copy.deepcopy(self)
 
     @property
     def lr(self) -> float:
@@ -261,9 +286,12 @@ class Trainer:
 
     def _update(self, batch: Batch) -> tuple[float, np.ndarray]:
         """One step of the optimizer; the batch's loss and the model's outputs from before it."""
+        batch = batch._replace(x=self._inputs(batch.x))
         params = dict(self.model.named_parameters())
         if self.optimizer_state is None:
             self.optimizer_state = self.optimizer.init(params)
+        if self.ema is not None and self.ema_state is None:
+            self.ema_state = self.ema.init(averaged_arrays(self.model))
         if self.schedule is not None:
             lr = self.optimizer_state["lr"]
             self.optimizer_state["lr"] = np.asarray(self.schedule(self.step), np.asarray(lr).dtype)
@@ -281,14 +309,17 @@ class Trainer:
         new, self.optimizer_state = self.optimizer.update(params, grads, self.optimizer_state)
         for name, array in params.items():
             np.copyto(array, new[name])
+        if self.ema is not None:
+            assert self.ema_state is not None  # since the first step
+            self.ema_state = self.ema.update(averaged_arrays(self.model), self.ema_state)
         self.step += 1
         return loss, output
 
     # --- saving
 
     def save_model(self, path: str | PathLike[str], **description: Any) -> None:
-        """Write the model, as `pyconv.save` does."""
-        serialization.save(self.model, path, **description)
+        """Write the model (with `ema`, the averages), as `pyconv.save` does."""
+        serialization.save(self.averaged_model, path, **description)
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
         """Write all that `fit(resume=path)` needs to go on exactly here, to a .safetensors or .npz file.
@@ -318,14 +349,25 @@ class Trainer:
                 key = np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)
                 module.rng_state = np.array([key[0], 0], np.uint64)
 
+    def _inputs(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as the model takes them: floats of its own precision, uint8 scaled to [0, 1]."""
+        x = as_float(x)
+        dtype = next((p.dtype for p in self.model.parameters()), x.dtype)
+        return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
+
     def _check_fits(self, data: ArrayDataset) -> None:
         """Run one sample through the model, so that data that do not fit are refused before anything has changed."""
         if len(data) == 0:
             return
         with _mode(self.model, training=False):
-            output = self.model(as_float(data.x[:1]))
+            output = self.model(self._inputs(data.x[:1]))
         if data.classes and output.ndim == 2 and 1 < output.shape[1] < len(data.classes):
             raise ValueError(f"the model gives {output.shape[1]} classes, the data have {len(data.classes)}")
+        if self.class_weights is not None and self.class_weights.shape != (len(data.classes),):
+            raise ValueError(
+                f"class_weights must be a number for each of the {len(data.classes)} classes,"
+                f" not an array of shape {self.class_weights.shape}"
+            )
 
 
 class _mode:
@@ -350,9 +392,3 @@ def as_dataset(data: Any) -> ArrayDataset:
     if isinstance(data, tuple) and len(data) == 2:
         return ArrayDataset(*data)
     raise TypeError(f"data must be an ArrayDataset or a pair (x, y), not {type(data).__name__}")
-
-
-def _default_optimizer() -> Any:
-    from pyconv import optim
-
-    return optim.Adam()

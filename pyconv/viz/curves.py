@@ -1,8 +1,8 @@
-"""Curves of a training run: the loss and each metric, training beside validation."""
+"""Curves of training: the loss and each metric of a run, training beside validation; the cost of several runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -37,5 +37,29 @@ def plot_history(history: Mapping[str, list[Any]], path: str | PathLike[str] | N
         axes.set(xlabel="epoch", title=name)
         axes.grid(alpha=0.3)
         axes.legend()
+    save_figure(figure, path)
+    return figure
+
+
+def plot_costs(costs: Mapping[str, Sequence[float]], path: str | PathLike[str] | None = None) -> Any:
+    """Draw how the cost J falls in several runs, on a logarithmic axis.
+
+    Parameters
+    ----------
+    costs : mapping of str to sequence of float
+        J before training and after each epoch, by the run's name.
+    path : path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(6, 4)
+    axes = figure.add_subplot()
+    for name, values in costs.items():
+        axes.semilogy(range(len(values)), values, marker=".", label=name)
+    axes.set(xlabel="epoch", ylabel="cost J")
+    axes.grid(alpha=0.3)
+    axes.legend()
     save_figure(figure, path)
     return figure

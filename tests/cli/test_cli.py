@@ -123,6 +123,9 @@ def test_progress_is_lines_where_there_is_no_terminal(arrays, tmp_path, capsys):
         (["--augment", "twirl"], "augmentation must be one of"),
         (["--backend", "cuda"], "backend must be one of"),
         (["--epochs", "0"], "epochs must be at least 1"),
+        (["--schedule", "plateau", "--warm-up", "1"], "every schedule but plateau"),
+        (["--epochs", "2", "--warm-up", "2"], "warm_up must be"),
+        (["--ema", "1"], "decay must be"),
         (["--lr", "-1"], "lr must be at least 0"),
         (["--lr", "nan"], "lr must be at least 0"),
         (["--image-size", "32"], "image_size is a setting of the dataset 'folder'"),
@@ -175,6 +178,70 @@ def test_bad_data_are_exit_code_2(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("y", "names", "code", "message"),
+    [
+        ([0] * 8, None, 2, "at least two classes to tell apart, labelled with whole numbers from 0; it has 1"),
+        ([0.5] * 8, None, 2, "it has targets that are no whole numbers"),
+        ([0, 1] * 4, ["a", "b", "c"], 0, "warning: nothing to train c on"),
+        ([0, 1] * 3 + [0, 2], None, 0, "warning: only one sample of 2"),
+        ([0], None, 2, "1 samples are too few"),
+        ([], None, 2, "0 samples are too few"),
+    ],
+)
+def test_classes_that_lack_samples(y, names, code, message, tmp_path, capsys):
+    arrays = {"x": np.zeros((len(y), 3, 8, 8), np.float32), "y": np.array(y) if y else np.zeros(0, int)}
+    np.savez(tmp_path / "own.npz", **arrays, **({} if names is None else {"classes": names}))
+    options = ["--dataset", "npz", "--data-dir", str(tmp_path), *TINY, "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main(["train", *options]) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.parametrize(
+    ("size", "code", "message", "left"),
+    [
+        (100, 1, "config.toml", set()),  # no room at all: it says so before it trains
+        (20_000, 1, "pyconv train --resume", {"config.toml", "history.csv"}),  # room for what is small
+    ],
+)
+def test_a_full_disk(size, code, message, left, arrays, tmp_path):
+    """A real short write: the kernel lets files grow so far and no further."""
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)"
+    run = f"{limit}; from pyconv.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = ["train", "--dataset", "npz", "--data-dir", str(arrays), *TINY, "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", run, str(size), *command], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "File too large" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name for p in (tmp_path / "run").iterdir()} == left
+    if left:  # with room again the run goes on
+        assert main(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+        assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_what_training_can_be_told(arrays, tmp_path):
+    """The settings that most runs leave alone, all at once."""
+    options = ["--ema", "0.9", "--clip-norm", "1", "--accumulate", "2", "--patience", "1", "--schedule", "plateau"]
+    run = ["--dataset", "npz", "--data-dir", str(arrays), *TINY, "--epochs", "12", *options, "--out", str(tmp_path)]
+    assert main(["train", *run, "--lr", "0.5", "--tensorboard"]) == 0
+    history = History.from_csv(tmp_path / "history.csv")
+    assert history.epochs < 12
+    assert history["lr"][-1] <= history["lr"][0] == 0.5
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert toml.read(tmp_path / "config.toml")["ema"] == 0.9
+
+
+def test_warm_up_raises_the_rate_over_its_epochs(arrays, tmp_path):
+    options = ["--schedule", "constant", "--lr", "0.01", "--warm-up", "1"]
+    assert main(["train", "--dataset", "npz", "--data-dir", str(arrays), *TINY, *options, "--out", str(tmp_path)]) == 0
+    rates = History.from_csv(tmp_path / "history.csv")["lr"]
+    assert rates[0] < rates[1] == 0.01
+
+
 def test_a_loss_that_explodes_is_exit_code_1_with_advice(arrays, tmp_path, capsys):
     options = ["--dataset", "npz", "--data-dir", str(arrays), *TINY, "--optimizer", "sgd", "--schedule", "constant"]
     with np.errstate(all="ignore"):
@@ -191,24 +258,33 @@ def test_an_out_that_cannot_be_a_folder_is_exit_code_2(out, arrays, tmp_path, ca
 
 
 def test_a_folder_of_photographs_from_one_command(tmp_path, capsys):
+    """200 of several sizes: colour, grey, palette, with alpha, CMYK; one is broken, one is cut short."""
     rng = np.random.default_rng(0)
-    modes = ["RGB", "L", "RGBA", "CMYK", "P"]
+    modes = {"RGB": "jpg", "L": "jpg", "RGBA": "png", "CMYK": "jpg", "P": "png"}
     for label, name in enumerate(("dark", "light")):
         (tmp_path / "photos" / name).mkdir(parents=True)
-        for k in range(10):
-            pixels = rng.integers(0, 100, (12 + 3 * k, 30, 3), np.uint8) + np.uint8(140 * label)
-            mode = modes[k % 5]
-            path = tmp_path / "photos" / name / f"{k}.{'jpg' if mode == 'CMYK' else 'png'}"
-            Image.fromarray(pixels).convert(mode).save(path)
-    (tmp_path / "photos" / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+        for k, (mode, suffix) in zip(range(100), list(modes.items()) * 20, strict=True):
+            height, width = rng.integers(10, 80, 2)
+            pixels = rng.integers(0, 100, (height, width, 3), np.uint8) + np.uint8(140 * label)
+            Image.fromarray(pixels).convert(mode).save(tmp_path / "photos" / name / f"{k}.{suffix}")
+    broken, cut = (tmp_path / "photos" / "dark" / name for name in ("0.jpg", "1.jpg"))
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    cut.write_bytes(cut.read_bytes()[:-200])
     options = ["--dataset", "folder", "--data-dir", str(tmp_path / "photos"), "--image-size", "16", *TINY]
-    assert main(["train", *options, "--epochs", "12", "--augment", "none", "--out", str(tmp_path / "run")]) == 0
+    assert main(["train", *options, "--augment", "none", "--out", str(tmp_path / "run")]) == 0
+    err = capsys.readouterr().err
+    assert "2 files were left out" in err
+    assert str(broken) in err
+    assert str(cut) in err
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["train_samples"] + metrics["test_samples"] == 198
+    assert metrics["test_accuracy"] == 1
+    images = [str(tmp_path / "photos" / "light" / f"{k}.{suffix}") for k, suffix in enumerate(modes.values())]
+    assert main(["predict", str(tmp_path / "run"), *images, str(broken), "--top", "1"]) == 2
     printed = capsys.readouterr()
-    assert "1 files were left out" in printed.err
-    assert "broken.jpg" in printed.err
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test_accuracy"] == 1
-    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "photos" / "light" / "3.jpg"), "--top", "1"]) == 0
-    assert "light.3.jpg: light" in capsys.readouterr().out.replace(os.sep, ".")
+    assert [line.split()[1] for line in printed.out.splitlines()] == ["light"] * 5
+    assert printed.err.count("\n") == 1
+    assert str(broken) in printed.err
     assert main(["evaluate", str(tmp_path / "run")]) == 0
 
 
@@ -318,6 +394,14 @@ def test_summary_by_name_and_of_a_run(finished, capsys):
     assert main(["summary", str(finished)]) == 0
     assert "Conv2d" in capsys.readouterr().out
     assert main(["summary", "nonet"]) == 2
+
+
+def test_summary_alone_is_the_lecture_s(capsys):
+    assert main(["summary"]) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if "Conv2d" in line).split()
+    assert {"456", "75", "14,450,688"} <= set(row)
+    assert "156 parameters" in out
 
 
 def test_info(capsys):

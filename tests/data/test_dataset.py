@@ -71,11 +71,18 @@ def test_mean_and_deviation_match_numpy_over_blocks():
 def test_split_is_stratified_disjoint_and_repeatable():
     y = np.repeat([0, 1, 2], [50, 10, 1])
     data = ArrayDataset(np.arange(61, dtype=np.float32)[:, None], y, weights=np.ones(61))
-    train, test = stratified_split(data, 0.2, seed=3)
+    with pytest.warns(UserWarning, match="only one sample of 2: it is trained on, and not tested"):
+        (train, test), again = (stratified_split(data, 0.2, seed=3) for _ in range(2))
     assert train.counts().tolist() == [40, 8, 1]
     assert test.counts().tolist() == [10, 2, 0]
     assert sorted(np.concatenate([train.x, test.x])[:, 0]) == list(range(61))
-    np.testing.assert_array_equal(test.x, stratified_split(data, 0.2, seed=3).test.x)
+    np.testing.assert_array_equal(test.x, again.test.x)
+
+
+def test_targets_that_are_no_classes_are_split_too():
+    train, test = stratified_split(ArrayDataset(np.arange(10.0)[:, None], np.arange(10.0)), 0.2)
+    assert (len(train), len(test)) == (8, 2)
+    assert sorted([*train.y, *test.y]) == list(range(10))
 
 
 def test_split_of_a_single_image_says_what_would_do():

@@ -93,6 +93,7 @@ def batches(count=4):
     return RNG.integers(0, 256, (count, PIXELS), np.uint8), list(range(count))
 
 
+@pytest.mark.filterwarnings("ignore:nothing to train deer")
 def test_cifar10_layouts_agree(tmp_path):
     binary, python = tmp_path / "a", tmp_path / "b" / "cifar-10-batches-py"
     binary.mkdir()

@@ -81,6 +81,33 @@ def test_lion_follows_its_formula():
         np.testing.assert_allclose(params["w"], p, rtol=1e-12)
 
 
+def test_lamb_follows_its_formula():
+    ours, params = optim.LAMB(lr=0.1, betas=(0.8, 0.9), weight_decay=0.2, eps=1e-3), start()
+    state = ours.init(params)
+    expected = dict(params)
+    m, v = ({name: np.zeros_like(p) for name, p in params.items()} for _ in range(2))
+    for step in range(1, 5):
+        grads = gradients(step)
+        params, state = ours.update(params, grads, state)
+        for name, p in expected.items():
+            m[name] = 0.8 * m[name] + 0.2 * grads[name]
+            v[name] = 0.9 * v[name] + 0.1 * grads[name] ** 2
+            r = m[name] / (1 - 0.8**step) / (np.sqrt(v[name] / (1 - 0.9**step)) + 1e-3)
+            if p.ndim == 2:
+                r += 0.2 * p
+                r *= np.linalg.norm(p) / np.linalg.norm(r)
+            expected[name] = p - 0.1 * r
+            np.testing.assert_allclose(params[name], expected[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "gradient"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_lamb_without_a_length_to_follow_steps_as_adam(weight, gradient):
+    params, grads = {"w": np.full((2, 2), weight)}, {"w": np.full((2, 2), gradient)}
+    lamb, adam = optim.LAMB(lr=0.1), optim.Adam(lr=0.1, eps=1e-6)
+    (ours, _), (theirs, _) = (o.update(params, grads, o.init(params)) for o in (lamb, adam))
+    np.testing.assert_array_equal(ours["w"], theirs["w"])
+
+
 @pytest.mark.parametrize("name", optim.names())
 def test_every_optimizer_is_pure_resumable_and_finds_a_minimum(name):
     optimizer = optim.create(name, lr=0.04)

@@ -50,7 +50,9 @@ def test_monitors_check_their_arguments():
 
 
 def test_best_model_is_the_best_and_loads(tmp_path, data):
-    trainer = make_trainer(callbacks=[BestModel(tmp_path / "best.npz", monitor="loss")], optimizer=optim.SGD(lr=0.05))
+    trainer = make_trainer(
+        ema=None, callbacks=[BestModel(tmp_path / "best.npz", monitor="loss")], optimizer=optim.SGD(lr=0.05)
+    )
     trainer.fit(data, 1, 16)
     best = {n: a.copy() for n, a in trainer.model.state_dict().items()}
     trainer.optimizer_state["lr"] = np.asarray(10.0)  # it can only get worse

@@ -1,13 +1,16 @@
 """Trainer: it learns, counts right, refuses what cannot work, and leaves nothing changed that it should not."""
 
 import copy
+import multiprocessing
 import pickle
 import threading
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 from training_helpers import everything, figures, make_data, make_model, make_trainer
 
+import pyconv as pc
 import pyconv.functional as F
 from pyconv import nn, optim
 from pyconv.data import ArrayDataset, Batch
@@ -229,13 +232,57 @@ def test_bad_arguments_are_refused(options):
         Trainer(make_model(), **options)
 
 
+def test_what_is_no_model_optimizer_or_schedule_is_refused():
+    with pytest.raises(TypeError, match="model must be a Module, not function"):
+        Trainer(lambda x: x)
+    with pytest.raises(TypeError, match="schedule must be a function step -> lr"):
+        Trainer(make_model(), schedule="cosine")
+    with pytest.raises(ValueError, match="optimizer must be one of sgd"):
+        Trainer(make_model(), optimizer="adamm")
+
+
+def test_class_weights_of_another_number_are_refused(data):
+    with pytest.raises(ValueError, match=r"for each of the 3 classes, not an array of shape \(2,\)"):
+        make_trainer(class_weights=[1, 2]).fit(data)
+
+
+def test_names_do_for_the_optimizer_and_a_single_metric(data):
+    trainer = Trainer(make_model(), optimizer="sgd", metrics="f1", progress=False)
+    assert trainer.optimizer == optim.SGD()
+    assert "f1" in trainer.fit(data)
+
+
+def test_inputs_take_on_the_model_s_precision(data):
+    half, double = make_trainer(augment=None), make_trainer(augment=None)
+    half.fit(data, 1, 16)
+    double.fit((data.x.astype(np.float64), data.y), 1, 16)
+    assert everything(half) == everything(double)
+    assert double.predict(data.x.astype(np.float64)).dtype == np.float32
+    assert plain().predict(data.x[:, :, :6, :6]).dtype == np.float64
+
+
 def test_a_trainer_can_be_copied_and_pickled_and_all_go_on_alike(data):
     trainer = make_trainer(progress=True)
     trainer.fit(data, 1, 16)
-    others = [copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer))]
+    others = [copy.deepcopy(trainer), trainer.clone(), pickle.loads(pickle.dumps(trainer))]
     for t in (trainer, *others):
         t.fit(data, 1, 16)
-    assert everything(trainer) == everything(others[0]) == everything(others[1])
+    assert all(everything(other) == everything(trainer) for other in others)
+
+
+def test_a_trainer_goes_on_in_another_process(data):
+    trainer = make_trainer(progress=True)
+    trainer.fit(data, 1, 16)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pc.set_num_threads, (1,)) as pool:
+        away = pool.submit(fitted, trainer, data).result()
+    trainer.fit(data, 1, 16)
+    assert everything(away) == everything(trainer)
+    assert figures(away) == figures(trainer)
+
+
+def fitted(trainer, data):
+    trainer.fit(data, 1, 16)
+    return trainer
 
 
 def test_fit_in_a_thread(data):
@@ -245,6 +292,38 @@ def test_fit_in_a_thread(data):
     thread.start()
     thread.join()
     assert everything(alone) == everything(threaded)
+
+
+def test_evaluation_prediction_and_what_is_saved_use_the_average(tmp_path, data):
+    trainer, same = make_trainer(ema=0.9), make_trainer(ema=None)
+    for t in (trainer, same):
+        t.fit(data, 2, 8, validation=data)
+    average = trainer.averaged_model
+    for name, array in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(array, same.model.state_dict()[name])  # training itself is what it was
+    for name in ("0.weight", "1.running_var", "5.weight"):
+        assert np.abs(average.state_dict()[name] - trainer.model.state_dict()[name]).max() > 1e-4
+    assert same.averaged_model is same.model
+    assert trainer.predict(data).tobytes() == average.eval()(data.x).tobytes() != same.predict(data).tobytes()
+    assert trainer.evaluate(data)["loss"] == trainer.history["val_loss"][-1] != same.history["val_loss"][-1]
+    trainer.save_model(tmp_path / "m.npz")
+    loaded = pc.load(tmp_path / "m.npz").state_dict()
+    assert all(np.array_equal(loaded[name], array) for name, array in average.state_dict().items())
+
+
+def test_the_average_is_that_of_the_weights_after_each_step(data):
+    weights = []
+
+    class Keep(Callback):
+        def on_batch_end(self, trainer, loss):
+            weights.append(trainer.model[5].weight.copy())
+
+    trainer = make_trainer(ema=optim.EMA(0.5), callbacks=[Keep()])
+    average = trainer.model[5].weight.copy()
+    trainer.fit(data, 2, 8)
+    for weight in weights:
+        average = (average + weight) / 2
+    np.testing.assert_allclose(trainer.averaged_model[5].weight, average, rtol=1e-5, atol=1e-6)
 
 
 def test_lr_finder_suggests_a_rate_and_leaves_the_trainer_alone(data):

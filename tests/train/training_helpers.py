@@ -34,6 +34,7 @@ def make_trainer(**options):
         "augment": ["shift=0.2", "colour"],
         "mixup": 0.2,
         "accumulate": 2,
+        "ema": 0.9,
         "seed": 3,
         **options,
     }
@@ -43,7 +44,8 @@ def make_trainer(**options):
 def everything(trainer):
     """All that two equal runs must agree in, bit for bit."""
     arrays = {**dict(trainer.model.named_parameters()), **dict(trainer.model.named_buffers())}
-    for slot, value in trainer.optimizer_state.items():
+    states = {**trainer.optimizer_state, "average": (trainer.ema_state or {}).get("params", {})}
+    for slot, value in states.items():
         arrays |= {f"{slot}/{k}": v for k, v in (value.items() if isinstance(value, dict) else [("", value)])}
     return {name: (np.asarray(a).dtype.str, np.asarray(a).tobytes()) for name, a in arrays.items()}
 
