@@ -143,7 +143,8 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
     const correlation *q = &job->problem.q;
     input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
     const int64_t channel = view.group * q->ci + block * job->block_channels;
-    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t);
+    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t) &&
+                    !rows_collide(q->x_step[WIDTH] * q->axes[WIDTH].step, q->size);
     if (view.in_place) {
         memcpy(view.steps, q->x_step, sizeof view.steps);
         view.base = tile_input(q, t) + channel * q->size;

@@ -13,7 +13,7 @@
 
 enum {
     PANEL_BYTES = 20 << 10, /* of a panel of pixels, one block of channels */
-    TILE_BYTES = 200 << 10, /* of a tile's panels: they stay in L2 */
+    TILE_BYTES = 300 << 10, /* of a tile's panels: they stay in L2 */
     SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too, */
     FEW_ROWS = 48,          /* and hardly fewer than this, to repay packing the pixels, */
     FEW_PANELS = 3,         /* nor fewer panels, to repay reading the weights */
@@ -28,7 +28,9 @@ typedef struct {
     int64_t taps, block_channels, blocks; /* of input channels */
     int64_t panels, shares, share_rows;   /* panels a tile */
     int64_t pitch;                        /* pixels of a row of the copy of a padded tile */
-    int copies_weights;                   /* their rows are not contiguous */
+    int copies_weights;                   /* their rows are not contiguous, or collide in cache */
+    int64_t copy_step;                    /* elements between rows of the copy */
+    int64_t *held; /* a worker: the tile, group and block whose panels its scratch holds, or -1 */
     char *scratch;
     int64_t input_bytes, panel_bytes, weight_bytes, sums_bytes, scratch_bytes;
 } turned_job;
@@ -39,14 +41,14 @@ static int reads_weights_in_place(const conv_problem *problem) {
     return (problem->q.ci == 1 || problem->weights.c_step == taps) && (taps == 1 || (taps_are_contiguous(problem) && !problem->backward));
 }
 
+static int64_t count_pixels(const correlation *q) { return q->axes[IMAGE].out * q->axes[DEPTH].out * q->axes[HEIGHT].out * q->axes[WIDTH].out; }
+
 int turned_engine_suits(const conv_problem *problem) {
     correlation q = problem->q;
     if (problem->all_phases > 1 || q.co < q.table->nr) return 0;
     int pointwise = count_taps(&q) == 1 && q.x_step[WIDTH] == 1 && q.y_step[WIDTH] == 1;
     for (int a = DEPTH; a < AXES; a++) pointwise = pointwise && q.axes[a].step == 1 && q.axes[a].first == 0 && q.axes[a].in == q.axes[a].out;
-    int64_t pixels = 1;
-    for (int a = IMAGE; a < AXES; a++) pixels *= q.axes[a].out;
-    return pointwise || (pixels <= FEW_PIXELS_PANELS * q.table->nr && reads_weights_in_place(problem));
+    return pointwise || (count_pixels(&q) <= FEW_PIXELS_PANELS * q.table->nr && reads_weights_in_place(problem));
 }
 
 /* Copies the pixels of a tile, a block of channels of them, into panels. */
@@ -114,8 +116,8 @@ static void turned_task(void *context, int64_t i, int worker) {
     const kernel_table *table = q->table;
     const int64_t nr = table->nr, size = q->size;
     const int64_t share = i % job->shares, group = i / job->shares % q->groups, first = share * job->share_rows;
-    const int64_t rows = min_of(job->share_rows, q->co - first), zero = 0;
-    const tile t = tile_at(q, &job->cutting, i / job->shares / q->groups);
+    const int64_t rows = min_of(job->share_rows, q->co - first), zero = 0, place = i / job->shares;
+    const tile t = tile_at(q, &job->cutting, place / q->groups);
     const int64_t pixels = t.extent[IMAGE] * t.extent[DEPTH] * t.extent[HEIGHT] * t.extent[WIDTH];
     char *input = job->scratch + worker * job->scratch_bytes, *panels = input + job->input_bytes;
     char *copy = panels + job->panels * job->panel_bytes, *sums = copy + job->weight_bytes;
@@ -126,10 +128,12 @@ static void turned_task(void *context, int64_t i, int worker) {
         const int64_t channel = block * job->block_channels, channels = min_of(job->block_channels, q->ci - channel);
         const char *weights = view->w + (group * view->group_step + first * view->k_step + channel * view->c_step) * size;
         int64_t row_step = view->k_step;
-        pack_pixels(job, &t, group * q->ci + channel, channels, input, panels);
+        if (job->held[worker] != place * job->blocks + block) pack_pixels(job, &t, group * q->ci + channel, channels, input, panels);
+        job->held[worker] = place * job->blocks + block;
         if (job->copies_weights) {
-            row_step = channels;
-            table->copy_block(copy, row_step, weights, view->k_step, view->c_step, rows, channels);
+            row_step = job->copy_step;
+            if (job->taps == 1) table->copy_block(copy, row_step, weights, view->k_step, view->c_step, rows, channels);
+            else table->copy_block(copy, row_step, weights, view->k_step, 1, rows, channels * job->taps);
             weights = copy;
         }
         for (int64_t p = 0; p * nr < pixels; p++) {
@@ -171,18 +175,21 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     const axis *width = &q->axes[WIDTH];
     const int64_t nr = q->table->nr;
     job->taps = count_taps(q);
-    job->block_channels = max_of(1, PANEL_BYTES / (nr * q->size * job->taps));
+    const int64_t panels = ceil_div(count_pixels(q), nr), few = panels <= FEW_PIXELS_PANELS;
+    job->block_channels = max_of(1, (few ? TILE_BYTES / max_of(1, panels) : PANEL_BYTES) / (nr * q->size * job->taps));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->block_channels = ceil_div(q->ci, job->blocks);
     job->panel_bytes = lines(job->block_channels * job->taps * nr * q->size);
     divide(job, threads);
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
     job->pitch = job->cutting.extent[WIDTH] + (width->taps - 1) * width->dilation / width->step + 1;
-    job->copies_weights = !reads_weights_in_place(problem);
+    job->copies_weights = !reads_weights_in_place(problem) || (job->panels > 1 && rows_collide(problem->weights.k_step, q->size));
+    job->copy_step = round_up(job->block_channels * job->taps, 16) + 16;
     job->input_bytes = lines(rows * job->block_channels * width->step * job->pitch * q->size);
-    job->weight_bytes = lines(job->copies_weights ? job->share_rows * job->block_channels * job->taps * q->size : 0);
+    job->weight_bytes = lines(job->copies_weights ? job->share_rows * job->copy_step * q->size : 0);
     job->sums_bytes = lines(job->panels * job->share_rows * nr * q->size);
     job->scratch_bytes = job->input_bytes + job->panels * job->panel_bytes + job->weight_bytes + job->sums_bytes;
+    job->held = (int64_t *)take(&memory, threads * (int64_t)sizeof(int64_t));
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
@@ -195,6 +202,7 @@ static int64_t turned_workspace(const conv_problem *problem, int threads) {
 static void turned_solve(const conv_problem *problem, int threads, char *base) {
     turned_job job;
     lay_out(&job, problem, threads, base);
+    for (int i = 0; i < threads; i++) job.held[i] = -1;
     pyconv_parallel_for(job.cutting.tiles * job.q.groups * job.shares, threads, turned_task, &job);
 }
 
