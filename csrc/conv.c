@@ -2,6 +2,8 @@
 #include "conv.h"
 #include "threads.h"
 
+enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
+
 #define PLANAR_SPEED 0.8 /* of the planar register tile, to that of the general one */
 
 /* Products that an engine does for each input channel and output position, lanes that do nothing useful included. */
@@ -25,12 +27,10 @@ static const conv_engine *choose(const conv_problem *problem) {
     return planar < gemm ? &planar_engine : &gemm_engine;
 }
 
-enum { SERIAL_PRODUCTS = 1 << 18 }; /* work of a few microseconds is not worth waking a thread */
-
 static int useful_threads(const pyconv_conv *p, int threads) {
     int64_t products = p->n * p->k * (p->c / p->groups);
     for (int a = 0; a < 3; a++) products *= p->out[a] * p->kernel[a];
-    return products < SERIAL_PRODUCTS ? 1 : pyconv_effective_threads(threads);
+    return pyconv_threads_for(products / PRODUCTS_A_BYTE, threads);
 }
 
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,
