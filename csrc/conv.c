@@ -6,12 +6,17 @@ enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
 
 #define PLANAR_SPEED 0.8 /* of the planar register tile, to that of the general one */
 
-/* Products that an engine does for each input channel and output position, lanes that do nothing useful included. */
-static int64_t products_of(const conv_problem *problem, column_layout layout) {
-    int64_t taps = 0;
-    for (int64_t s = 0; s < layout.sets; s++)
-        taps += list_phase_taps(problem, s * layout.phases_a_set, phases_of_set(problem, &layout, s), problem->q.x_step, 0);
-    return taps * layout.panels_a_set * layout.width;
+/* Products that an engine does for each input channel and output position, lanes that do nothing useful included: a panel is
+ * as wide as its layout says, or half as wide if it `narrows`. */
+static int64_t products_of(const conv_problem *problem, column_layout layout, int narrows) {
+    const int64_t half = layout.width / 2;
+    int64_t products = 0;
+    for (int64_t s = 0; s < layout.sets; s++) {
+        const int64_t phases = phases_of_set(problem, &layout, s), columns = phases * problem->q.co;
+        products += list_phase_taps(problem, s * layout.phases_a_set, phases, problem->q.x_step, 0) *
+                    (narrows ? round_up(columns, half) : layout.panels_a_set * layout.width);
+    }
+    return products;
 }
 
 /* Best first; the choice depends on shapes and the instruction set alone. */
@@ -22,8 +27,8 @@ static const conv_engine *choose(const conv_problem *problem) {
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
     double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, table->planar_columns);
-    double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr));
-    double planar = (double)products_of(problem, planar_layout(problem)) * vectors / width / PLANAR_SPEED;
+    double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr), 1);
+    double planar = (double)products_of(problem, planar_layout(problem), 0) * vectors / width / PLANAR_SPEED;
     return planar < gemm ? &planar_engine : &gemm_engine;
 }
 

@@ -172,9 +172,9 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
     return view;
 }
 
-/* Runs the register tile over all pixels of a tile for one panel; pixel p of the tile goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, const char *bias,
-                     char *c, const int64_t c_steps[AXES]) {
+/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p of the tile goes to c + p·c_steps. */
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, int64_t columns,
+                     const char *bias, char *c, const int64_t c_steps[AXES]) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
@@ -183,10 +183,10 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
     tile_args args = {.offset = runs->offset,
                       .runs = runs->runs,
                       .length = job->ragged ? in->channels : runs->length,
-                      .step = 1,
                       .b = panel,
                       .bias = bias,
-                      .accumulate = in->block > 0};
+                      .accumulate = in->block > 0,
+                      .narrow = columns <= table->nr / 2};
     /* rows of one base pointer are neighbours along the width; where it has but one pixel they are that pixel again */
     args.row_step = width < pair ? 0 : a_step;
     args.c_row_step = width < pair ? 0 : c_steps[WIDTH];
@@ -231,12 +231,12 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     const char *bias = panel_bias(problem, channel, channels, nr, room);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
     if (q->y_channel == 1 && channels == nr) {
-        multiply(job, &all, in, &job->sets[s], weights, bias, y + phase_offset(problem, first) * size, q->y_step);
+        multiply(job, &all, in, &job->sets[s], weights, nr, bias, y + phase_offset(problem, first) * size, q->y_step);
         return;
     }
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
-    multiply(job, &all, in, &job->sets[s], weights, bias, sums, steps);
+    multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
     for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
@@ -265,6 +265,15 @@ static void conv_task(void *context, int64_t i, int worker) {
     }
 }
 
+/* So many channels a block that there are at most `most`, or one block has half as many more; equal blocks if there are some of at
+ * least half of `most`. */
+static int64_t even_block(int64_t ci, int64_t most) {
+    if (ci <= most + most / 2) return ci;
+    for (int64_t channels = most; channels >= most / 2; channels -= FEWEST_CHANNELS)
+        if (ci % channels == 0) return channels;
+    return most;
+}
+
 /* How pixels and output channels are split into tasks. Sharing a tile between tasks costs a copy of its input each. */
 static void divide(conv_job *job, int threads) {
     const correlation *q = &job->problem.q;
@@ -272,8 +281,7 @@ static void divide(conv_job *job, int threads) {
     const int64_t rows = table->groups * table->group_rows, panels = job->layout.panels_a_set;
     const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads;
     const int64_t taps = count_taps(q), fit = PANEL_BYTES / (table->nr * q->size) / max_of(1, taps);
-    job->block_channels = max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS);
-    if (q->ci <= job->block_channels + job->block_channels / 2) job->block_channels = q->ci;
+    job->block_channels = even_block(q->ci, max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->ragged = q->ci % job->block_channels != 0;
     job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);

@@ -158,9 +158,9 @@ static void add_products(const turned_job *job, const workplace *at, int64_t pan
     const tile_args args = {.offset = &zero,
                             .runs = 1,
                             .length = channels_of_block(job, block) * job->taps,
-                            .step = 1,
                             .b = columns,
-                            .accumulate = block > 0 || at->bias};
+                            .accumulate = block > 0 || at->bias,
+                            .narrow = at->pixels - first <= nr / 2};
     if (at->bias && block == 0) /* a row begins as its bias, nr times */
         q->table->copy_block(c, c_row, at->bias + row * size, 1, 0, rows, nr);
     multiply_rows(q->table, size, args, weights + row * job->row_step * size, job->row_step, c, c_row, rows);
@@ -232,7 +232,7 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->group_step = problem->weights.group_step;
     job->row_step = problem->weights.k_step;
     job->copy = 0;
-    if (!reads_weights_in_place(problem) || (panels > 1 && rows_collide(job->row_step, q->size))) {
+    if (!reads_weights_in_place(problem) || (!job->few && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
         job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);

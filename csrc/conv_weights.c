@@ -170,9 +170,10 @@ static void block_task(void *context, int64_t i, int worker) {
         tile t = tile_at(&job->q, &job->cutting, chunk);
         pack_columns(job, &b, &t, scratch);
         dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
-        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .step = 1, .accumulate = chunk > first};
+        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
         for (int64_t panel = 0; panel * nr < b.columns; panel++) {
             args.b = panels + panel * job->panel_bytes;
+            args.narrow = b.columns - panel * nr <= nr / 2;
             multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
         }
     }
