@@ -26,6 +26,7 @@ typedef struct {
     int64_t k_step, c_step, tap_step[AXES]; /* of dw */
     int64_t taps, columns, panels, block_panels, column_blocks, block_rows, row_blocks, parts, chunks_a_part;
     int64_t channels, pitch; /* input channels that a block touches at most; pixels of a row of their copy */
+    int64_t dy_step;  /* elements between the rows of a copy of dy */
     int copies_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
     int64_t *place;  /* of pixel i of a panel */
     char *sums;      /* of all parts: [part][group][row block][column block], or NULL */
@@ -115,13 +116,14 @@ static dy_rows view_dy(const weights_job *job, const dw_block *b, const tile *t,
     const char *dy = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
     dy_rows view = {.base = dy, .step = q->y_channel, .length = width};
     if (job->copies_dy) {
+        const int64_t step = job->dy_step;
         char *to = copy;
         FOR_EACH_ROW(t, at) {
-            q->table->copy_block(to, pixels, dy + output_offset(at, q->y_step) * q->size, q->y_channel, q->y_step[WIDTH], b->rows, width);
+            q->table->copy_block(to, step, dy + output_offset(at, q->y_step) * q->size, q->y_channel, q->y_step[WIDTH], b->rows, width);
             to += width * q->size;
         }
         *offset = 0;
-        return (dy_rows){.base = copy, .step = pixels, .runs = 1, .length = pixels};
+        return (dy_rows){.base = copy, .step = step, .runs = 1, .length = pixels};
     }
     int64_t n = 0;
     FOR_EACH_ROW(t, at) offset[n++] = output_offset(at, q->y_step);
@@ -168,9 +170,10 @@ static void block_task(void *context, int64_t i, int worker) {
         tile t = tile_at(&job->q, &job->cutting, chunk);
         pack_columns(job, &b, &t, scratch);
         dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
-        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .step = 1, .accumulate = chunk > first};
+        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
         for (int64_t panel = 0; panel * nr < b.columns; panel++) {
             args.b = panels + panel * job->panel_bytes;
+            args.narrow = b.columns - panel * nr <= nr / 2;
             multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
         }
     }
@@ -234,7 +237,7 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char
         step *= q->axes[a].taps;
     }
     if (q->ci > 1 && job->c_step != step) job->contiguous = 0;
-    job->copies_dy = q->y_step[WIDTH] != 1 && width > 1;
+    job->copies_dy = (q->y_step[WIDTH] != 1 && width > 1) || rows_collide(q->y_channel, q->size);
     job->channels = min_of(q->ci, (job->block_panels * nr - 2) / job->taps + 2);
     job->pitch = width + (w->taps - 1) * w->dilation / w->step + 1;
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
@@ -242,7 +245,8 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char
     job->list_bytes = lines(job->block_panels * nr * word);
     job->run_bytes = lines(max_of(1, job->cutting.pixels / max_of(1, width)) * word);
     job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
-    job->dy_bytes = lines(job->copies_dy ? job->block_rows * job->cutting.pixels * q->size : 0);
+    job->dy_step = round_up(job->cutting.pixels, 16) + 16;
+    job->dy_bytes = lines(job->copies_dy ? job->block_rows * job->dy_step * q->size : 0);
     job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
     job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes + job->dy_bytes +
                          (job->parts == 1 ? job->sums_bytes : 0);
