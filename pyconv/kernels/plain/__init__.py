@@ -39,6 +39,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "nll_backward": loss.nll_backward,
     "bce_with_logits": loss.bce_with_logits,
     "bce_with_logits_backward": loss.bce_with_logits_backward,
+    "copy": shape.copy,
     "slice_backward": shape.slice_backward,
     "concat": shape.concat,
     "pad": shape.pad,
