@@ -19,6 +19,7 @@ from pyconv.graph.dump import dump_to
 from pyconv.graph.execute import ArrayLayout, Code, Workspace
 from pyconv.graph.explain import explain
 from pyconv.graph.graph import Graph, op_text
+from pyconv.graph.guards import guards
 from pyconv.graph.layout import Strides, contiguous
 from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
@@ -218,6 +219,7 @@ class _Variant:
         self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
         inputs = [a.strides for a in (*layouts, *fixed)]
         self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
+        self._guards = guards(traced, len(layouts))
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
@@ -234,6 +236,8 @@ class _Variant:
 
     def run(self, arrays: Sequence[np.ndarray], threads: int) -> None:
         """One call, in a workspace of its own."""
+        for guard in self._guards:
+            guard.check(arrays)
         try:
             workspace = self._free.pop()
         except IndexError:  # all are in use by other threads
@@ -248,6 +252,8 @@ class _Variant:
     def profile(self, inputs: Sequence[np.ndarray], threads: int) -> list[float]:
         """One call, and the seconds of each step."""
         outputs = [np.empty(shape, dtype) for shape, _, dtype in self.outputs]
+        for guard in self._guards:
+            guard.check(inputs)
         with kernels.backend(self._backend), num_threads(threads):
             return Workspace(self.code).profile([*inputs, *outputs], threads)
 

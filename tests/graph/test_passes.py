@@ -179,7 +179,9 @@ def test_flatten_becomes_a_view_of_channels_last():
         (lambda x, w: F.conv2d(x, w, padding=1) + F.conv2d(x, w, padding=1), ["Conv", "FusedConv"]),
         (lambda x, w: F.conv2d(x, w, padding=1) + x + x, ["FusedConv", "Add"]),
         (lambda x, w: F.sigmoid(F.relu(F.conv2d(x, w, padding=1))), ["FusedConv", "Unary"]),
-        (lambda x, w: F.leaky_relu(F.linear(x[0, 0], w[0, 0]) + x[0, 1], 0.3), ["FusedLinear"]),
+        (lambda x, w: F.leaky_relu(F.linear(x[0, 0], w[0, 0]) + x[0, 1], 0.3), ["Linear", "Add", "Unary"]),  # few rows
+        (lambda x, w: F.leaky_relu(F.linear(F.reshape(x, (30, 3)), w[0, 0]) + 1.0, 0.3), ["Linear", "Add", "Unary"]),
+        (lambda x, w: F.elu(F.linear(F.reshape(x, (30, 3)), w[0, 0]) + F.reshape(x, (30, 3))), ["FusedLinear"]),
         (lambda x, w: F.exp(F.conv2d(x, w, padding=1)), ["Conv", "Unary"]),
         (lambda x, w: (F.relu(y := F.conv2d(x, w, padding=1)), y), ["Conv", "Unary"]),
         (lambda x, w: F.conv2d(x, w, padding=1) + x[:1], ["Conv", "Add"]),
@@ -199,11 +201,12 @@ def test_fused_kernels_agree_in_every_backend(backend):
     x, w, v = normal(2, 3, 5, 5), normal(3, 3, 3, 3, seed=1), normal(4, 5, seed=2)
 
     def function(x):
-        y = F.silu(F.conv2d(x, w, padding=1) + x)
+        y = F.reshape(F.silu(F.conv2d(x, w, padding=1) + x), (30, 5))
         return F.tanh(F.linear(y, v))
 
     graph = optimize(traced(function, x))
     assert "FusedConv" in ops(graph)
+    assert "FusedLinear" in ops(graph)
     expected = function(x)
     with pc.backend(backend):
         (y,) = graph.evaluate(x)

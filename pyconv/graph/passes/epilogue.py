@@ -18,6 +18,7 @@ ACTIVATIONS = (
     *("relu", "leaky_relu", "clip", "hardtanh", "elu", "gelu", "gelu_tanh", "silu", "mish", "sigmoid", "tanh"),
     *("hardsigmoid", "hardswish"),
 )
+FEWEST_ROWS = 8  # below that a linear layer reads its weight for every few numbers it gives: an epilogue costs nothing
 
 
 def run(graph: Graph) -> Graph:
@@ -29,7 +30,7 @@ def run(graph: Graph) -> Graph:
         source = node.inputs[slot]
         if source is None or changed is None or len(readers.get(id(source), ())) != 1:
             return None
-        return changed if _takes_more(changed.op) else None
+        return changed if _takes_more(changed) else None
 
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
         if isinstance(node.op, Add):
@@ -50,13 +51,14 @@ def run(graph: Graph) -> Graph:
     return graph.rewrite(change)
 
 
-def _takes_more(op: Any) -> bool:
-    """A layer that has no activation yet, and whose algorithm nobody chose."""
-    return (
-        isinstance(op, Linear)
-        or (isinstance(op, Conv) and op.algorithm == "auto")
-        or (isinstance(op, (FusedConv, FusedLinear)) and not op.activation)
-    )
+def _takes_more(layer: Node) -> bool:
+    """A layer with many rows and without an activation yet, whose algorithm nobody chose."""
+    op: Any = layer.op
+    if isinstance(op, Linear):
+        return layer.shape[0] >= FEWEST_ROWS
+    if isinstance(op, Conv):
+        return op.algorithm == "auto"
+    return isinstance(op, (FusedConv, FusedLinear)) and not op.activation
 
 
 def _fused(op: Any, activation: str = "", parameters: tuple[float, ...] = ()) -> FusedConv | FusedLinear:
