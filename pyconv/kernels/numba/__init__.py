@@ -8,7 +8,7 @@ except ImportError as error:
     raise ImportError("the numba backend needs Numba: pip install pyconv-engine[numba]") from error
 
 from pyconv.kernels import Row
-from pyconv.kernels.numba import conv, depthwise, indexed, maxima, pool, tiled
+from pyconv.kernels.numba import conv, depthwise, indexed, maxima, pool
 
 KERNELS = {
     "conv": (Row("depthwise", depthwise.conv, depthwise.refuse), Row("implicit_gemm", conv.conv)),
@@ -20,23 +20,11 @@ KERNELS = {
         Row("depthwise", depthwise.conv_backward_weights, depthwise.refuse),
         Row("implicit_gemm", conv.conv_backward_weights),
     ),
-    "max_pool": (
-        Row("tiled", tiled.max_pool, tiled.refuse),
-        Row("direct", pool.max_pool),
-    ),
+    "max_pool": (Row("direct", pool.max_pool),),
     "max_pool_indices": (Row("direct", maxima.max_pool_indices),),
-    "max_pool_backward": (
-        Row("tiled", tiled.max_pool_backward, tiled.refuse),
-        Row("direct", maxima.max_pool_backward),
-    ),
-    "avg_pool": (
-        Row("tiled", tiled.avg_pool, tiled.refuse),
-        Row("direct", pool.avg_pool),
-    ),
-    "avg_pool_backward": (
-        Row("tiled", tiled.avg_pool_backward, tiled.refuse_avg_pool_backward),
-        Row("direct", pool.avg_pool_backward),
-    ),
+    "max_pool_backward": (Row("direct", maxima.max_pool_backward),),
+    "avg_pool": (Row("direct", pool.avg_pool),),
+    "avg_pool_backward": (Row("direct", pool.avg_pool_backward),),
     "unpool": (Row("direct", indexed.unpool),),
     "gather": (Row("direct", indexed.gather),),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyconv.kernels.numba import tiled
 from pyconv.kernels.numba.layout import kernel, source, target
 from pyconv.kernels.numba.runtime import jit, parallel
 from pyconv.kernels.numba.tile import get, larger, place_of_larger, put
@@ -31,6 +32,10 @@ def max_pool_indices(i: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) 
 @kernel
 def max_pool_backward(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) added to the place of its window's maximum in x (N, C, *I)."""
+    tiles = tiled.tiles(windows, x, dx, dy)
+    if tiles and tiles.width <= tiled.WIDTH:
+        tiled.locate(dx, dy, x, tiles)
+        return
     spatial = target(dx).strides[2:]
     if dx.size and any(s != n * t for s, n, t in zip(spatial[:2], full_size(dx)[3:], spatial[1:], strict=True)):
         result = np.empty(dx.shape, dx.dtype)  # a place in a plane must be one number

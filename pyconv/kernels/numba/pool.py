@@ -12,6 +12,7 @@ from functools import reduce
 
 import numpy as np
 
+from pyconv.kernels.numba import tiled
 from pyconv.kernels.numba.layout import Flat, kernel, source, target
 from pyconv.kernels.numba.runtime import jit, parallel
 from pyconv.kernels.numba.tile import get, put
@@ -37,6 +38,10 @@ def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
 @kernel
 def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
     """dx (N, C, *I) = each dy (N, C, *O) over its divisor, added to all of its window."""
+    tiles = tiled.tiles(windows, dx, dy)
+    if tiles:
+        tiled.spread(dx, dy, tiles)
+        return
     turned, uniform = [], True
     for window, size in zip(windows, dx.shape[2:], strict=True):
         *table, same = _adjoint(*window, size)
@@ -51,6 +56,10 @@ def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...
 
 def _run_reduce(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...], mean: bool | None) -> None:
     """A unit is a row of the output: of a plane, or of all channels of an image."""
+    tiles = tiled.tiles(windows, x, y)
+    if tiles and tiles.width <= tiled.WIDTH:
+        tiled.reduce(y, x, tiles, mean)
+        return
     size, given = full_size(y), source(x)
     function, lanes = (_reduce_rows, 1) if _lanes(given, x) == 1 else (_reduce_pixels, size[1])
     units = y.size // (size[4] * lanes)

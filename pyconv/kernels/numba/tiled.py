@@ -6,7 +6,9 @@ rows is one long loop over many of them, however short they are. All else is for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,66 +19,55 @@ from pyconv.kernels.numba.windows import POINT, combine, tables, tile
 from pyconv.kernels.spec import Window
 
 BLOCK = 4096  # elements of x that are dealt with together
-WIDTH = 8  # of a window at most: what a wider one holds of a row is better taken as vectors
+WIDTH = 8  # of the windows that `reduce` and `locate` serve: of what wider ones hold of a row vectors can be made
 
 
-def refuse(out: np.ndarray, *rest) -> str | None:
-    """For `max_pool`, `avg_pool` and `max_pool_backward`; x is the last array."""
-    *inputs, windows = rest
-    reason = _refuse(inputs[-1], windows, out, *inputs)
-    return f"its windows are wider than {WIDTH}" if reason is None and windows[-1].count[0] > WIDTH else reason
+class Tiles(NamedTuple):
+    """How a plane falls into windows."""
+
+    height: int
+    width: int
+    area: int  # what the sum of a window is divided by
 
 
-def refuse_avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> str | None:
-    return _refuse(dx, windows, dx, dy)
+def tiles(windows: tuple[Window, ...], x: np.ndarray, *others: np.ndarray) -> Tiles | None:
+    """How x, or an array like it, falls into these windows; None if it does not, or an array is not in C order."""
+    if x.ndim > 4 or x.size == 0 or not all(a.flags.c_contiguous and a.flags.aligned for a in (x, *others)):
+        return None
+    if not tile(*tables(windows), triple(x.shape[2:], 1)):
+        return None
+    height, width = (int(w.count[0]) for w in triple(windows, POINT)[1:])
+    return Tiles(height, width, math.prod(int(w.divisor[0]) for w in windows))
 
 
-def _refuse(x: np.ndarray, windows: tuple[Window, ...], *arrays: np.ndarray) -> str | None:
-    if x.ndim > 4 or x.size == 0:
-        return "it needs one or two spatial axes, and no empty batch"
-    if not all(a.flags.c_contiguous and a.flags.aligned for a in arrays):
-        return "it needs aligned arrays in C order"
-    return None if tile(*tables(windows), triple(x.shape[2:], 1)) else "its windows do not tile the planes"
+def reduce(y: np.ndarray, x: np.ndarray, shape: Tiles, mean: bool | None) -> None:
+    """y = the maximum of each window, or with `mean` its sum over the area."""
+    _run(_reduce, x.size, y, (x,), y, shape, None if mean is None else y.dtype.type(shape.area))
 
 
-def max_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """y (N, C, *O) = the maximum of each window of x (N, C, *I), NaN if it holds one."""
-    _run(_reduce, y, (y, x), windows, None)
+def spread(dx: np.ndarray, dy: np.ndarray, shape: Tiles) -> None:
+    """dx = each dy over the area, in all of its window."""
+    _run(_spread, dx.size, dx, (dy,), dy, shape, dy.dtype.type(shape.area))
 
 
-def avg_pool(y: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """y (N, C, *O) = the sum of each window of x (N, C, *I) over its divisor."""
-    _run(_reduce, y, (y, x), windows, _area(windows, y))
-
-
-def avg_pool_backward(dx: np.ndarray, dy: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """dx (N, C, *I) = each dy (N, C, *O) over its divisor, in all of its window."""
-    _run(_spread, dy, (dx, dy), windows, _area(windows, dy))
-
-
-def max_pool_backward(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, windows: tuple[Window, ...]) -> None:
-    """dx (N, C, *I) = each dy (N, C, *O) at the place of its window's maximum in x (N, C, *I), 0 elsewhere."""
-    _run(_locate, dy, (dx, dy, x), windows)
+def locate(dx: np.ndarray, dy: np.ndarray, x: np.ndarray, shape: Tiles) -> None:
+    """dx = each dy at the place of its window's maximum in x, 0 elsewhere."""
+    _run(_locate, 4 * x.size, dx, (dy, x), dy, shape)
 
 
 def _run(
     function: Callable[..., None],
+    work: int,
+    out: np.ndarray,
+    inputs: tuple[np.ndarray, ...],
     y: np.ndarray,
-    arrays: tuple[np.ndarray, ...],
-    windows: tuple[Window, ...],
+    shape: Tiles,
     *more: object,
 ) -> None:
-    """A unit is a row of y; the first array is written."""
-    out, *inputs = (a.reshape(-1) for a in arrays)
-    height, width = (int(w.count[0]) for w in triple(windows, POINT)[1:])
+    """A unit is a row of y."""
+    flat = (read_only(a.reshape(-1)) for a in inputs)
     across = y.shape[-1]
-    work = y.size * height * width * (4 if function is _locate else 1)
-    parallel(function, y.size // across, work, out, *map(read_only, inputs), height, across, width, *more)
-
-
-def _area(windows: tuple[Window, ...], like: np.ndarray) -> np.floating:
-    """What the sum of a window is divided by."""
-    return like.dtype.type(np.prod([w.divisor[0] for w in windows]))
+    parallel(function, y.size // across, work, out.reshape(-1), *flat, shape.height, across, shape.width, *more)
 
 
 @jit
