@@ -32,7 +32,8 @@ def max_pool_indices(indices, x, windows):
 def max_pool_backward(dx, dy, x, windows):
     """dx = dy at the maxima."""
     dy, x = aligned(dy), aligned(x)
-    _run(lib.pyconv_max_pool_backward, lib.PYCONV_MAX_POOL_BACKWARD, windows, [pointer(dy), pointer(x), pointer(dx)], dy, x=x, dx=dx)
+    pointers = [pointer(dy), pointer(x), pointer(dx)]
+    _run(lib.pyconv_max_pool_backward, lib.PYCONV_MAX_POOL_BACKWARD, windows, pointers, dy, x=x, dx=dx)
 
 
 @fills_aligned
@@ -99,7 +100,7 @@ def _tables(windows, sizes) -> Any:
 
 
 def _turned_too(window, size) -> list[np.ndarray]:
-    """Start, count and divisor of each output, and for each of `size` inputs the outputs that look at it: first, how many."""
+    """Start, count and divisor of each output; for each of `size` inputs the first output that sees it, how many do."""
     inputs = np.arange(size)
     first = np.searchsorted(window.start + window.count, inputs, "right")
     count = np.searchsorted(window.start, inputs, "right") - first
