@@ -1,10 +1,13 @@
 /* Pooling: forward, the places of maxima, and backward, from tables of windows.
  *
- * Every pass folds boxes of pixels into pixels, and a pixel is a block of contiguous channels. Channels-last arrays are
- * read and written in place; others go through a worker's scratch, transposed a tile at a time, with the planes of all
- * images for channels, so that many small planes make one tile. The backward pass of an average is a sum over the outputs
- * that look at an input: its windows are the forward ones, turned. In that of a maximum each input claims the outputs that
- * have their maximum there; where it would have to ask many, the outputs are added to where their maxima are.
+ * Every pass folds boxes of pixels into pixels, for a block of channels at once. Vectors run along the channels where they
+ * are contiguous, and along the rows where these are and windows are at most two pixels apart. Other arrays, and planes of
+ * short rows, go through a worker's scratch, where a tile of them is transposed to contiguous channels. In C order the
+ * planes of all images count as channels, so that many small planes make one tile.
+ *
+ * The backward pass of an average is a sum over the outputs that look at an input: its windows are the forward ones, turned.
+ * In that of a maximum each input claims the outputs that have their maximum there; where it would have to ask many, the
+ * outputs are added to where their maxima are.
  *
  * Tiles depend on the problem alone and no sum crosses one, so that results do not depend on the number of threads.
  */
@@ -22,7 +25,7 @@ enum {
     MOVED_PIXELS = 64, /* transposed at once: they stay in L1 until all planes of the block are there */
     CLAIMED_TAPS = 16  /* of windows whose maxima are claimed, at most */
 };
-enum { INPUT, MIDDLE, PLACES, COTANGENT, RESULT, LISTS, AREAS }; /* of a worker's scratch */
+enum { INPUT, SHARES, MIDDLE, PLACES, COTANGENT, RESULT, LISTS, AREAS }; /* of a worker's scratch */
 
 typedef struct {
     span axis[SPATIAL];
@@ -37,7 +40,7 @@ typedef struct {
  * there may be levels, level_step apart, of which level l holds folds of 2^l pixels. */
 typedef struct {
     char *data, *place;
-    int64_t first[SPATIAL], step[SPATIAL], level_step;
+    int64_t first[SPATIAL], step[SPATIAL], channel, level_step;
 } grid;
 
 typedef struct {
@@ -47,7 +50,9 @@ typedef struct {
     window axis[SPATIAL];              /* from y to x, or in that pass from dy to x */
     window turned[SPATIAL];            /* in that pass from dx to dy */
     window divisors[SPATIAL];          /* of x, where is_shared: x is divided before it is summed */
-    int is_shared, is_separable, is_claimed, is_scattered, reads_in_place;
+    int is_shared, is_separable, is_claimed, is_scattered;
+    int along_rows; /* vectors run along rows, not channels */
+    int reads_in_place;
     int64_t size, plane[SPATIAL];            /* bytes of an element; steps of places */
     int64_t images, channels, block, blocks; /* channels are cut into blocks, */
     int64_t whole[SPATIAL], extent[SPATIAL], tiles[SPATIAL]; /* and y, or dy where it is scattered, into tiles */
@@ -72,18 +77,27 @@ static box reach_of(const window axis[SPATIAL], const box *outputs) {
 
 static int64_t pixels_of(const box *b) { return length(b->axis[D]) * length(b->axis[H]) * length(b->axis[W]); }
 
-static int is_in_place(const array *of) { return of->channel == 1; }
+static int is_in_place(const pool_job *job, const array *of) { return job->along_rows || of->channel == 1; }
 
 static char *block_of(const pool_job *job, const array *of, const pool_tile *t) {
     return of->data + (t->image * of->image + t->channel * of->channel) * job->size;
 }
 
+static grid in_array(const pool_job *job, const pool_tile *t, const array *of) {
+    return (grid){.data = block_of(job, of, t), .step = {of->step[D], of->step[H], of->step[W]}, .channel = of->channel};
+}
+
+/* Contiguous channels of each pixel, or contiguous planes. */
 static grid in_scratch(const pool_job *job, const pool_tile *t, const box *b, int area) {
-    grid g = {.data = t->scratch + job->area[area], .level_step = t->channels};
+    grid g = {.data = t->scratch + job->area[area], .channel = 1, .level_step = job->along_rows ? 1 : t->channels};
     for (int a = W; a >= D; a--) {
         g.first[a] = b->axis[a].begin;
         g.step[a] = g.level_step;
         g.level_step *= length(b->axis[a]);
+    }
+    if (job->along_rows) {
+        g.channel = g.level_step;
+        g.level_step *= t->channels;
     }
     return g;
 }
@@ -96,49 +110,53 @@ static int64_t offset_at(const grid *g, const int64_t at[SPATIAL]) {
 }
 
 /* Copies a box of an array to scratch, or back. */
-static void move(const pool_job *job, const pool_tile *t, const array *of, const box *b, char *scratch, int back) {
-    const int64_t lanes = is_in_place(of) ? t->channels : job->table->lanes, *step = of->step;
-    int64_t n[SPATIAL], offset = 0;
+static void move(const pool_job *job, const pool_tile *t, const array *of, const box *b, const grid *scratch, int back) {
+    const int64_t lanes = is_in_place(job, of) ? t->channels : job->table->lanes, *step = of->step;
+    const grid whole = in_array(job, t, of);
+    int64_t n[SPATIAL], begin[SPATIAL];
     for (int a = 0; a < SPATIAL; a++) {
         n[a] = length(b->axis[a]);
-        offset += b->axis[a].begin * step[a];
+        begin[a] = b->axis[a].begin;
+    }
+    char *block = whole.data + offset_at(&whole, begin) * job->size, *there = scratch->data;
+    if (job->along_rows) {
+        for (int64_t c = 0; c < t->channels; c++)
+            for (int64_t d = 0; d < n[D]; d++, there += n[H] * n[W] * job->size) {
+                char *here = block + (c * of->channel + d * step[D]) * job->size;
+                if (back) job->table->spread_block(here, step[H], 1, there, n[W], n[H], n[W]);
+                else job->table->copy_block(there, n[W], here, step[H], 1, n[H], n[W]);
+            }
+        return;
     }
     for (int a = H; a >= D && (n[a] == 1 || step[a] == n[W] * step[W]); a--) { /* rows that follow each other are one */
         n[W] *= n[a];
         n[a] = 1;
     }
-    char *block = block_of(job, of, t) + offset * job->size;
     for (int64_t d = 0; d < n[D]; d++)
         for (int64_t h = 0; h < n[H]; h++)
             for (int64_t w = 0; w < n[W]; w += MOVED_PIXELS) {
                 const int64_t pixels = min_of(MOVED_PIXELS, n[W] - w), at = d * step[D] + h * step[H] + w * step[W];
                 for (int64_t c = 0; c < t->channels; c += lanes) {
-                    char *here = block + (at + c * of->channel) * job->size, *there = scratch + c * job->size;
+                    char *here = block + (at + c * of->channel) * job->size, *to = there + c * job->size;
                     const int64_t channels = min_of(lanes, t->channels - c);
-                    if (back)
-                        job->table->spread_block(here, step[W], of->channel, there, t->channels, pixels, channels);
-                    else
-                        job->table->copy_block(there, t->channels, here, step[W], of->channel, pixels, channels);
+                    if (back) job->table->spread_block(here, step[W], of->channel, to, t->channels, pixels, channels);
+                    else job->table->copy_block(to, t->channels, here, step[W], of->channel, pixels, channels);
                 }
-                scratch += pixels * t->channels * job->size;
+                there += pixels * t->channels * job->size;
             }
-}
-
-static grid in_array(const pool_job *job, const array *of, const pool_tile *t) {
-    return (grid){.data = block_of(job, of, t), .step = {of->step[D], of->step[H], of->step[W]}};
 }
 
 /* A box of an array: in place, or copied to scratch. */
 static grid bring(const pool_job *job, const pool_tile *t, const array *of, const box *b, int area, int in_place) {
-    if (in_place) return in_array(job, of, t);
+    if (in_place) return in_array(job, t, of);
     const grid g = in_scratch(job, t, b, area);
-    move(job, t, of, b, g.data, 0);
+    move(job, t, of, b, &g, 0);
     return g;
 }
 
 /* Where a tile's result is made. */
 static grid result(const pool_job *job, const pool_tile *t) {
-    return is_in_place(&job->y) ? in_array(job, &job->y, t) : in_scratch(job, t, &t->to, RESULT);
+    return is_in_place(job, &job->y) ? in_array(job, t, &job->y) : in_scratch(job, t, &t->to, RESULT);
 }
 
 /* Offsets of a window's taps along one axis. With levels a few folds make up the window: for maxima two, which may overlap. */
@@ -174,6 +192,20 @@ static int64_t window_taps(const window axis[SPATIAL], const int64_t count[SPATI
     return taps;
 }
 
+/* One axis of a kernel's grid: how many, and steps of x, of y and of places. */
+typedef struct {
+    int64_t n, x, y, here;
+} steps;
+
+static pool_args kernel_grid(const pool_job *job, steps rows, steps pixels, steps channels) {
+    const steps order[] = {job->along_rows ? channels : rows, job->along_rows ? rows : pixels, job->along_rows ? pixels : channels};
+    const steps *lanes = &order[2];
+    return (pool_args){.rows = order[0].n, .x_row = order[0].x, .y_row = order[0].y, .here_row = order[0].here,
+                       .pixels = order[1].n, .x_step = order[1].x, .y_step = order[1].y, .here_step = order[1].here,
+                       .lanes = lanes->n, .x_lane = lanes->n > 1 ? lanes->x : 1, .y_lane = lanes->n > 1 ? lanes->y : 1,
+                       .here_lane = lanes->here};
+}
+
 /* Fills levels 1 … of x: level l + 1 folds two neighbours of level l, 2^l apart along an axis. */
 static void double_windows(const pool_job *job, const pool_tile *t, const grid *x, const box *b, int a, int64_t levels) {
     int64_t n[SPATIAL], offset[2] = {0, x->step[a]};
@@ -181,11 +213,15 @@ static void double_windows(const pool_job *job, const pool_tile *t, const grid *
     for (int64_t level = 0; level < levels; level++, offset[1] *= 2) {
         char *from = x->data + level * x->level_step * job->size, *to = from + x->level_step * job->size;
         n[a] -= offset[1] / x->step[a];
+        pool_args args = kernel_grid(job, (steps){n[H], x->step[H], x->step[H], 0}, (steps){n[W], x->step[W], x->step[W], 0},
+                                     (steps){t->channels, x->channel, x->channel, 0});
+        args.offset = offset;
+        args.taps = 2;
+        args.divisor = 1;
         for (int64_t d = 0; d < n[D]; d++) {
-            const int64_t at = d * x->step[D] * job->size;
-            job->kernel(&(pool_args){.x = from + at, .y = to + at, .offset = offset, .taps = 2, .rows = n[H], .pixels = n[W],
-                                   .channels = t->channels, .x_row = x->step[H], .x_step = x->step[W], .y_row = x->step[H],
-                                   .y_step = x->step[W], .divisor = 1});
+            args.x = from + d * x->step[D] * job->size;
+            args.y = to + d * x->step[D] * job->size;
+            job->kernel(&args);
         }
     }
 }
@@ -202,18 +238,13 @@ static void fold(const pool_job *job, const pool_tile *t, void (*kernel)(const p
     FOR_RUNS(h, &axis[H], to->axis[H])
     FOR_RUNS(w, &axis[W], to->axis[W]) {
         const int64_t count[] = {d.count, h.count, w.count};
-        pool_args args = {.offset = offset,
-                          .place = place,
-                          .rows = h.n,
-                          .pixels = w.n,
-                          .channels = t->channels,
-                          .x_row = h.start_step * x->step[H],
-                          .x_step = w.start_step * x->step[W],
-                          .y_row = h.step * y->step[H],
-                          .y_step = w.step * y->step[W],
-                          .here_row = (is_claim ? h.step : h.start_step) * plane[H],
-                          .here_step = (is_claim ? w.step : w.start_step) * plane[W],
-                          .divisor = (double)(d.divisor * h.divisor * w.divisor)};
+        pool_args args = kernel_grid(
+            job, (steps){h.n, h.start_step * x->step[H], h.step * y->step[H], (is_claim ? h.step : h.start_step) * plane[H]},
+            (steps){w.n, w.start_step * x->step[W], w.step * y->step[W], (is_claim ? w.step : w.start_step) * plane[W]},
+            (steps){t->channels, x->channel, y->channel, 0});
+        args.offset = offset;
+        args.place = place;
+        args.divisor = (double)(d.divisor * h.divisor * w.divisor);
         args.taps = window_taps(axis, count, x->step, x->level_step, is_max, offset, along);
         if (y->place && !x->place) window_taps(axis, count, plane, 0, 0, place, along);
         for (int64_t i = 0; i < d.n; i++) {
@@ -266,12 +297,12 @@ static void fold_task(void *context, int64_t i, int worker) {
     const box from = reach_of(job->axis, &t.to);
     grid x = bring(job, &t, &job->x, &from, INPUT, job->reads_in_place), y = result(job, &t);
     if (job->is_shared) {
-        const grid shares = in_scratch(job, &t, &from, INPUT);
+        const grid shares = in_scratch(job, &t, &from, SHARES);
         fold(job, &t, job->table->pool_sum, job->divisors, &x, &from, &shares, &from);
         x = shares;
     }
     fold_windows(job, &t, &x, &from, &y, &t.to);
-    if (!is_in_place(&job->y)) move(job, &t, &job->y, &t.to, y.data, 1);
+    if (!is_in_place(job, &job->y)) move(job, &t, &job->y, &t.to, &y, 1);
 }
 
 /* Finds the places of the maxima of outputs `to`, counted from t->base. */
@@ -294,14 +325,17 @@ static int64_t base_of(const pool_job *job, const pool_tile *t) {
 static void places_task(void *context, int64_t i, int worker) {
     const pool_job *job = context;
     pool_tile t = pool_tile_at(job, i, worker);
-    const grid y = find_places(job, &t, &t.to);
-    const int64_t *step = job->y.step, pixels = length(t.to.axis[W]);
-    int64_t *block = (int64_t *)job->y.data + t.image * job->y.image + t.channel * job->y.channel;
-    const char *place = y.place;
-    for (int64_t d = t.to.axis[D].begin; d < t.to.axis[D].end; d++)
-        for (int64_t h = t.to.axis[H].begin; h < t.to.axis[H].end; h++, place += y.step[H] * job->size)
-            job->table->pool_number(block + d * step[D] + h * step[H] + t.to.axis[W].begin * step[W], step[W],
-                                    job->y.channel, place, base_of(job, &t), pixels, t.channels);
+    const grid y = find_places(job, &t, &t.to), whole = in_array(job, &t, &job->y);
+    const int64_t pixels = length(t.to.axis[W]), channels = job->along_rows ? 1 : t.channels;
+    for (int64_t c = 0; c < t.channels; c += channels)
+        for (int64_t d = t.to.axis[D].begin; d < t.to.axis[D].end; d++)
+            for (int64_t h = t.to.axis[H].begin; h < t.to.axis[H].end; h++) {
+                const int64_t first[] = {d, h, t.to.axis[W].begin};
+                int64_t *indices = (int64_t *)job->y.data + (whole.data - job->y.data) / job->size;
+                job->table->pool_number(indices + offset_at(&whole, first) + c * whole.channel, whole.step[W], whole.channel,
+                                        y.place + (offset_at(&y, first) + c * y.channel) * job->size, base_of(job, &t), pixels,
+                                        channels);
+            }
 }
 
 static void claim_task(void *context, int64_t i, int worker) {
@@ -312,7 +346,7 @@ static void claim_task(void *context, int64_t i, int worker) {
     const grid dx = result(job, &t);
     dy.data = bring(job, &t, &job->dy, &outputs, COTANGENT, 0).data;
     fold(job, &t, job->table->pool_claim, job->turned, &dy, &outputs, &dx, &t.to);
-    if (!is_in_place(&job->y)) move(job, &t, &job->y, &t.to, dx.data, 1);
+    if (!is_in_place(job, &job->y)) move(job, &t, &job->y, &t.to, &dx, 1);
 }
 
 /* Adds all of a block's dy to where the maxima are. */
@@ -327,10 +361,13 @@ static void scatter_task(void *context, int64_t i, int worker) {
     for (int64_t k = 0; k < tiles; k++) {
         t = pool_tile_at(job, i * tiles + k, worker);
         const grid place = find_places(job, &t, &t.to), dy = bring(job, &t, &job->dy, &t.to, COTANGENT, 0);
-        job->table->pool_scatter(dx.data + base_of(job, &t) * t.channels * job->size, dy.data, place.place, pixels_of(&t.to),
-                                 t.channels);
+        const int64_t channels = job->along_rows ? 1 : t.channels;
+        for (int64_t c = 0; c < t.channels; c += channels)
+            job->table->pool_scatter(dx.data + (base_of(job, &t) * channels + c * dx.channel) * job->size,
+                                     dy.data + c * dy.channel * job->size, place.place + c * place.channel * job->size,
+                                     pixels_of(&t.to), channels);
     }
-    move(job, &t, &job->y, &plane, dx.data, 1);
+    move(job, &t, &job->y, &plane, &dx, 1);
 }
 
 /* The forward windows and the ones from inputs to outputs. */
@@ -395,22 +432,35 @@ static void merge_images(pool_job *job) {
     job->images = 1;
 }
 
+/* Vectors run along rows where these are contiguous, lanes lie one or two elements apart, and most are used. */
+static int can_run_along_rows(const pool_job *job) {
+    const array *of[] = {&job->x, &job->y, &job->dy};
+    const window *w = &job->axis[W];
+    const int64_t lanes = job->table->lanes;
+    int64_t used = 0;
+    for (int i = 0; i < 3; i++)
+        if (of[i]->step[W] != 1) return 0;
+    FOR_RUNS(r, w, ((span){0, w->out})) used += r.n < lanes ? lanes : round_up(r.n, lanes);
+    return job->turned[W].period <= 2 && 2 * w->out >= used;
+}
+
 /* Large windows are folded axis by axis; very large ones that overlap, from folds of 2, 4, 8 … inputs. */
 static void choose_steps(pool_job *job) {
     const window *w = &job->axis[W];
     const int64_t down = largest(&job->axis[D]) * largest(&job->axis[H]), along = largest(w);
     const int is_places = job->kernel == job->table->pool_argmax; /* its second step costs twice as much a tap */
+    job->along_rows = can_run_along_rows(job);
     job->is_separable = down > 1 && along > 1 &&
                         down * w->in + ((1 + is_places) * along + 3) * w->out < down * along * w->out;
     for (int a = H; a <= W && !is_places; a++) {
-        window *long_ = &job->axis[a];
-        const int64_t count = largest(long_);
+        window *doubled = &job->axis[a];
+        const int64_t count = largest(doubled);
         int64_t levels = 0;
         while (count >> (levels + 1)) levels++;
-        if (count * long_->out > 4 * levels * long_->in && (job->is_separable || count == down * along)) long_->levels = levels;
+        if (count * doubled->out > 4 * levels * doubled->in && (job->is_separable || count == down * along))
+            doubled->levels = levels;
     }
-    const int64_t at_first = job->axis[H].levels || (!job->is_separable && job->axis[W].levels);
-    job->reads_in_place = is_in_place(&job->x) && !at_first;
+    job->reads_in_place = is_in_place(job, &job->x) && !job->axis[H].levels && (job->is_separable || !job->axis[W].levels);
 }
 
 /* The most inputs, and for claims outputs, that tiles of some extent reach along an axis. */
@@ -453,10 +503,10 @@ static void cut_tiles(pool_job *job) {
     const int64_t lanes = job->table->lanes, one[SPATIAL] = {1, 1, 1};
     const int64_t window_pixels = tile_pixels(job, one), plane_pixels = tile_pixels(job, job->whole);
     const int64_t bytes = job->images * job->channels * plane_pixels * job->size;
-    const int in_place = is_in_place(&job->x) && is_in_place(&job->y) && is_in_place(&job->dy) && !job->is_scattered;
+    const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
     const int64_t budget = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
-    int64_t block = in_place ? job->channels : min_of(job->channels, lanes);
-    while (!in_place && block < job->channels && 2 * block <= MOST_PLANES && 2 * block * plane_pixels <= budget) block *= 2;
+    int64_t block = job->along_rows ? 1 : in_place && !job->is_scattered ? job->channels : lanes;
+    while (2 * block <= min_of(MOST_PLANES, job->channels) && 2 * block * plane_pixels <= budget) block *= 2;
     while (block > lanes && block * window_pixels > budget) block = round_up(block / 2, lanes);
     job->block = max_of(1, min_of(block, job->channels));
     job->blocks = ceil_div(job->channels, job->block);
@@ -486,13 +536,14 @@ static void lay_out(pool_job *job) {
     job->taps = max_of(count[D] * count[H], count[W]);
     if (!job->is_separable) job->taps = count[D] * count[H] * count[W];
     if (job->is_claimed) job->taps = max_of(job->taps, asked);
-    const int64_t pixel = job->block * job->size;
+    const int64_t pixel = job->block * job->size, first_levels = w[H].levels + (job->is_separable ? 0 : w[W].levels);
     const int64_t bytes[AREAS] = {
-        [INPUT] = job->reads_in_place && !job->is_shared ? 0 : input * (1 + w[H].levels + !job->is_separable * w[W].levels) * pixel,
+        [INPUT] = job->reads_in_place ? 0 : input * (1 + first_levels) * pixel,
+        [SHARES] = job->is_shared ? input * (1 + first_levels) * pixel : 0,
         [MIDDLE] = job->is_separable ? middle * (1 + is_places + w[W].levels) * pixel : 0,
         [PLACES] = is_places ? output * pixel : 0,
         [COTANGENT] = is_places ? output * pixel : 0,
-        [RESULT] = is_in_place(&job->y) && !job->is_scattered ? 0 : result * pixel,
+        [RESULT] = is_in_place(job, &job->y) && !job->is_scattered ? 0 : result * pixel,
         [LISTS] = (2 * job->taps + counts) * (int64_t)sizeof(int64_t)};
     for (int i = 0; i < AREAS; i++) {
         job->area[i] = job->scratch_bytes;
