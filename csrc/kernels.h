@@ -72,6 +72,7 @@ typedef struct {
     int64_t taps, rows, pixels, lanes, x_row, x_step, x_lane, y_row, y_step, y_lane;
     int64_t here, here_row, here_step, here_lane; /* the place of that lane: here + r·here_row + p·here_step + l·here_lane */
     double divisor;                               /* of sums */
+    int in_pairs; /* each lane of y is two elements, with the same taps and places one apart (not of argmax); y_lane is 2 */
 } pool_args;
 
 /* rows × columns of y = f(a, b); an operand that repeats is one element a row. Steps lead from row to row. */

@@ -244,6 +244,7 @@ static void fold(const pool_job *job, const pool_tile *t, void (*kernel)(const p
             (steps){t->channels, x->channel, y->channel, 0});
         args.offset = offset;
         args.place = place;
+        args.in_pairs = w.in_pairs;
         args.divisor = (double)(d.divisor * h.divisor * w.divisor);
         args.taps = window_taps(axis, count, x->step, x->level_step, is_max, offset, along);
         if (y->place && !x->place) window_taps(axis, count, plane, 0, 0, place, along);
@@ -375,9 +376,9 @@ static void read_windows(const pyconv_pool *p, window forward[SPATIAL], window t
     const int64_t *table = p->windows;
     for (int a = 0; a < SPATIAL; a++) {
         const int64_t in = p->in[a], out = p->out[a];
-        forward[a] = (window){table, table + out, table + 2 * out, p->step[a], in, out, 1, 1, 0};
+        forward[a] = (window){table, table + out, table + 2 * out, p->step[a], in, out, 1, 1, 0, 0};
         table += 3 * out;
-        turned[a] = (window){table, table + in, 0, 1, out, in, 1, 1, 0};
+        turned[a] = (window){table, table + in, 0, 1, out, in, 1, 1, 0, 0};
         table += 2 * in;
         for (int64_t o = 1; o < out; o++)
             turned[a].period = max_of(turned[a].period, forward[a].start[o] - forward[a].start[o - 1]);
@@ -437,11 +438,14 @@ static int can_run_along_rows(const pool_job *job) {
     const array *of[] = {&job->x, &job->y, &job->dy};
     const window *w = &job->axis[W];
     const int64_t lanes = job->table->lanes;
-    int64_t used = 0;
+    int64_t used = 0, longest = 0;
     for (int i = 0; i < 3; i++)
         if (of[i]->step[W] != 1) return 0;
-    FOR_RUNS(r, w, ((span){0, w->out})) used += r.n < lanes ? lanes : round_up(r.n, lanes);
-    return job->turned[W].period <= 2 && 2 * w->out >= used;
+    FOR_RUNS(r, w, ((span){0, w->out})) {
+        used += round_up(r.n, lanes) * (1 + r.in_pairs);
+        longest = max_of(longest, r.n);
+    }
+    return job->turned[W].period <= 2 && longest >= lanes && used <= 2 * w->out;
 }
 
 /* Large windows are folded axis by axis; very large ones that overlap, from folds of 2, 4, 8 … inputs. */
@@ -450,6 +454,10 @@ static void choose_steps(pool_job *job) {
     const int64_t down = largest(&job->axis[D]) * largest(&job->axis[H]), along = largest(w);
     const int is_places = job->kernel == job->table->pool_argmax; /* its second step costs twice as much a tap */
     job->along_rows = can_run_along_rows(job);
+    if (job->along_rows) {
+        job->axis[W].in_pairs = come_in_pairs(&job->axis[W]);
+        job->turned[W].in_pairs = come_in_pairs(&job->turned[W]);
+    }
     job->is_separable = down > 1 && along > 1 &&
                         down * w->in + ((1 + is_places) * along + 3) * w->out < down * along * w->out;
     for (int a = H; a <= W && !is_places; a++) {

@@ -42,9 +42,22 @@ INLINE void NAME(store_lanes)(real *p, vec v, const int64_t lane, const int64_t 
     else NAME(scatter_lanes)(p, v, lane, count);
 }
 
+/* Lanes of a and b in turn: two elements of y for each. */
+INLINE void NAME(store_pairs)(real *p, vec a, vec b, const int64_t count) {
+    vec low, high;
+    v_interleave(a, b, &low, &high);
+    if (count == LANES) {
+        v_store(p, low);
+        v_store(p + LANES, high);
+    } else {
+        NAME(scatter_lanes)(p, a, 2, count);
+        NAME(scatter_lanes)(p + 1, b, 2, count);
+    }
+}
+
 /* What a kernel works on at once: `parts` vectors of `count` lanes. From one to the next x, y and the place grow by a gap. */
 typedef struct {
-    int parts;
+    int parts, in_pairs;
     int64_t count, x_lane, y_lane, x_gap, y_gap, here, here_gap;
 } NAME(pool_group);
 
@@ -53,7 +66,7 @@ typedef struct {
  * vector reaches back into the one before, so that it is whole. */
 #define GROUP(parts_, count_, at, ...)                                                                               \
     {                                                                                                                \
-        const NAME(pool_group) g = {parts_, count_, x_lane, y_lane, x_gap, y_gap, here + (at) * here_unit, here_gap}; \
+        const NAME(pool_group) g = {parts_, in_pairs, count_, x_lane, y_lane, x_gap, y_gap, here + (at) * here_unit, here_gap}; \
         const int64_t x_at = x_pixel + (at) * x_unit, y_at = y_pixel + (at) * y_unit;                                \
         __VA_ARGS__                                                                                                  \
     }
@@ -80,6 +93,7 @@ typedef struct {
 #define FOR_PARTS UNROLL for (int k = 0; k < g.parts; k++)
 #define PART_LOAD(p) NAME(load_lanes)((p) + k * g.x_gap, g.x_lane, g.count)
 #define PART_STORE(p, v) NAME(store_lanes)((p) + k * g.y_gap, (v), g.y_lane, g.count)
+#define PART_STORE_PAIRS(p, a, b) NAME(store_pairs)((p) + k * g.y_gap, (a), (b), g.count)
 
 INLINE void NAME(fold_group)(const NAME(pool_group) g, const int kind, const int64_t taps, real *y, const real *x,
                              const int64_t *offset, real divisor, real inverse) {
@@ -101,31 +115,35 @@ INLINE void NAME(fold_group)(const NAME(pool_group) g, const int kind, const int
         if (inverse != 0) FOR_PARTS folded[k] = folded[k] * v_set1(inverse);
         else FOR_PARTS folded[k] = folded[k] / v_set1(divisor);
     }
-    FOR_PARTS PART_STORE(y, folded[k]);
+    if (g.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, folded[k], folded[k]);
+    else FOR_PARTS PART_STORE(y, folded[k]);
 }
 
-INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const pool_args *args) {
+INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const int in_pairs,
+                            const pool_args *args) {
     const real *x = args->x, divisor = (real)args->divisor, inverse = NAME(exact_inverse)(args->divisor);
     const int64_t *offset = args->offset;
     real *y = args->y;
     FOR_GROUPS(args, NAME(fold_group)(g, kind, taps, y + y_at, x + x_at, offset, divisor, inverse););
 }
 
-/* Calls a function with the number of taps and the lanes' distances as constants where these are common. */
-#define WITH_LANES(function, kind, constant_taps, a)                                                  \
-    do {                                                                                              \
-        if ((a)->x_lane == 1 && (a)->y_lane == 1) function(kind, constant_taps, 1, 1, a);             \
-        else if ((a)->x_lane == 2 && (a)->y_lane == 1) function(kind, constant_taps, 2, 1, a);        \
-        else function(kind, (a)->taps, (a)->x_lane, (a)->y_lane, a);                                  \
+/* Calls a function with the distances of lanes as constants and, where these are common, the number of taps: one of two. */
+#define WITH_TAPS(function, kind, a, few, many, ...)                            \
+    do {                                                                        \
+        if ((a)->taps == (few)) function(kind, few, __VA_ARGS__, a);            \
+        else if ((a)->taps == (many)) function(kind, many, __VA_ARGS__, a);     \
+        else function(kind, (a)->taps, __VA_ARGS__, a);                         \
+    } while (0)
+#define WITH_CONSTANTS(function, kind, a, few, many)                                                          \
+    do {                                                                                                      \
+        if ((a)->in_pairs) function(kind, (a)->taps, 1, 2, 1, a);                                             \
+        else if ((a)->x_lane == 1 && (a)->y_lane == 1) WITH_TAPS(function, kind, a, few, many, 1, 1, 0);      \
+        else if ((a)->x_lane == 2 && (a)->y_lane == 1) WITH_TAPS(function, kind, a, few, many, 2, 1, 0);      \
+        else function(kind, (a)->taps, (a)->x_lane, (a)->y_lane, 0, a);                                       \
     } while (0)
 
-INLINE void NAME(pool)(const int kind, const pool_args *args) {
-    if (args->taps == 4) WITH_LANES(NAME(fold_grid), kind, 4, args);
-    else if (args->taps == 9) WITH_LANES(NAME(fold_grid), kind, 9, args);
-    else WITH_LANES(NAME(fold_grid), kind, args->taps, args);
-}
-static void NAME(pool_max)(const pool_args *args) { NAME(pool)(NAME(fold_max), args); }
-static void NAME(pool_sum)(const pool_args *args) { NAME(pool)(NAME(fold_sum), args); }
+static void NAME(pool_max)(const pool_args *args) { WITH_CONSTANTS(NAME(fold_grid), NAME(fold_max), args, 4, 9); }
+static void NAME(pool_sum)(const pool_args *args) { WITH_CONSTANTS(NAME(fold_grid), NAME(fold_sum), args, 4, 9); }
 
 #define SPLAT(n) ((ivec)ZERO + (integer)(n))
 
@@ -163,7 +181,8 @@ INLINE void NAME(argmax_group)(const NAME(pool_group) g, const int paired, const
     FOR_PARTS PART_STORE(y_place, (vec)best[k]);
 }
 
-INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const pool_args *args) {
+INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const int64_t x_lane, const int64_t y_lane,
+                              const int in_pairs, const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset, *place = args->place;
     const ivec ramp = NAME(ramp)(args->here_lane);
@@ -173,40 +192,40 @@ INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const int64_
 }
 
 static void NAME(pool_argmax)(const pool_args *args) {
-    if (args->x_place) NAME(argmax_grid)(1, args->taps, args->x_lane, args->y_lane, args);
-    else if (args->taps == 4) WITH_LANES(NAME(argmax_grid), 0, 4, args);
-    else if (args->taps == 9) WITH_LANES(NAME(argmax_grid), 0, 9, args);
-    else WITH_LANES(NAME(argmax_grid), 0, args->taps, args);
+    if (args->x_place) NAME(argmax_grid)(1, args->taps, args->x_lane, args->y_lane, 0, args);
+    else WITH_CONSTANTS(NAME(argmax_grid), 0, args, 4, 9);
 }
 
 INLINE void NAME(claim_group)(const NAME(pool_group) g, const int64_t taps, real *y, const real *x, const real *x_place,
                               const int64_t *offset, ivec ramp) {
-    vec sum[PARTS];
-    FOR_PARTS sum[k] = ZERO;
-    for (int64_t t = 0; t < taps; t++)
+    vec sum[2][PARTS];
+    for (int i = 0; i <= g.in_pairs; i++)
         FOR_PARTS {
-            const ivec mine = (ivec)PART_LOAD(x_place + offset[t]) == ramp + SPLAT(g.here + k * g.here_gap);
-            sum[k] = sum[k] + (vec)(mine & (ivec)PART_LOAD(x + offset[t]));
+            const ivec self = ramp + SPLAT(g.here + k * g.here_gap + i);
+            sum[i][k] = ZERO;
+            for (int64_t t = 0; t < taps; t++) {
+                const ivec mine = (ivec)PART_LOAD(x_place + offset[t]) == self;
+                sum[i][k] = sum[i][k] + (vec)(mine & (ivec)PART_LOAD(x + offset[t]));
+            }
         }
-    FOR_PARTS PART_STORE(y, sum[k]);
+    if (g.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, sum[0][k], sum[1][k]);
+    else FOR_PARTS PART_STORE(y, sum[0][k]);
 }
 
-INLINE void NAME(claim_grid)(const int64_t taps, const int64_t x_lane, const int64_t y_lane, const pool_args *args) {
+INLINE void NAME(claim_grid)(const int kind, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const int in_pairs,
+                             const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset;
     const ivec ramp = NAME(ramp)(args->here_lane);
     real *y = args->y;
+    (void)kind;
     FOR_GROUPS(args, NAME(claim_group)(g, taps, y + y_at, x + x_at, x_place + x_at, offset, ramp););
 }
 
 static void NAME(pool_claim)(const pool_args *args) {
-    const int64_t x_lane = args->x_lane, y_lane = args->y_lane;
-    if (x_lane != 1) NAME(claim_grid)(args->taps, x_lane, y_lane, args);
-    else if (y_lane == 2 && args->taps == 1) NAME(claim_grid)(1, 1, 2, args);
-    else if (y_lane == 2) NAME(claim_grid)(args->taps, 1, 2, args);
-    else if (y_lane != 1) NAME(claim_grid)(args->taps, 1, y_lane, args);
-    else if (args->taps == 1) NAME(claim_grid)(1, 1, 1, args);
-    else NAME(claim_grid)(args->taps, 1, 1, args);
+    if (args->in_pairs) WITH_TAPS(NAME(claim_grid), 0, args, 1, 2, 1, 2, 1);
+    else if (args->x_lane == 1 && args->y_lane == 1) WITH_TAPS(NAME(claim_grid), 0, args, 1, 2, 1, 1, 0);
+    else NAME(claim_grid)(0, args->taps, args->x_lane, args->y_lane, 0, args);
 }
 
 static void NAME(pool_scatter)(void *dx_, const void *dy_, const void *place_, int64_t pixels, int64_t channels) {
@@ -240,5 +259,7 @@ static void NAME(pool_number)(int64_t *y, int64_t step, int64_t channel_step, co
 #undef FOR_PARTS
 #undef PART_LOAD
 #undef PART_STORE
-#undef WITH_LANES
+#undef PART_STORE_PAIRS
+#undef WITH_TAPS
+#undef WITH_CONSTANTS
 #undef SPLAT
