@@ -6,10 +6,10 @@
 
 /* Output o looks at inputs start[o] + t·step, t < count[o]; without tables, at input o. A sum is divided by divisor[o], or
  * by `common` without a table. Runs take outputs that are `period` apart, or pairs of them if windows come in pairs.
- * `levels`: see double_windows in pool.c. */
+ * `levels`: of folds to be made first (double_windows in pool_fold.c). */
 typedef struct {
     const int64_t *start, *count, *divisor;
-    int64_t step, in, out, common, period, levels;
+    int64_t step, in, out, most, common, period, levels; /* most: the largest count */
     int in_pairs;
 } window;
 
@@ -31,7 +31,8 @@ static inline int64_t length(span s) { return s.end - s.begin; }
 
 /* Each output of w is its own input, divided as w has it. */
 static inline window divisors_of(const window *w) {
-    return (window){.divisor = w->divisor, .step = 1, .in = w->out, .out = w->out, .common = w->common, .period = 1};
+    window d = {.divisor = w->divisor, .common = w->common, .step = 1, .in = w->out, .out = w->out, .most = 1, .period = 1};
+    return d;
 }
 
 static inline window undivided(const window *w) {
@@ -43,13 +44,7 @@ static inline window undivided(const window *w) {
 
 /* Each input of w is an output. */
 static inline window inputs_of(const window *w) {
-    return (window){.step = 1, .in = w->in, .out = w->in, .common = 1, .period = 1};
-}
-
-static inline int64_t largest(const window *w) {
-    int64_t most = 0;
-    for (int64_t o = 0; o < w->out; o++) most = max_of(most, count_of(w, o));
-    return most;
+    return (window){.step = 1, .in = w->in, .out = w->in, .most = 1, .common = 1, .period = 1};
 }
 
 static inline int is_divided_evenly(const window *w) {
@@ -58,10 +53,12 @@ static inline int is_divided_evenly(const window *w) {
     return 1;
 }
 
-/* The inputs that windows of these outputs reach. */
+/* The inputs that windows of these outputs reach. Without dilation neither the beginnings nor the ends of windows go back. */
 static inline span reach(const window *w, span outputs) {
     span inputs = {w->in, 0};
-    for (int64_t o = outputs.begin; o < outputs.end; o++)
+    while (outputs.begin < outputs.end && !count_of(w, outputs.begin)) outputs.begin++;
+    while (outputs.begin < outputs.end && !count_of(w, outputs.end - 1)) outputs.end--;
+    for (int64_t o = outputs.begin; o < outputs.end; o = w->step == 1 && o < outputs.end - 1 ? outputs.end - 1 : o + 1)
         if (count_of(w, o)) {
             inputs.begin = min_of(inputs.begin, start_of(w, o));
             inputs.end = max_of(inputs.end, start_of(w, o) + (count_of(w, o) - 1) * w->step + 1);
@@ -71,9 +68,10 @@ static inline span reach(const window *w, span outputs) {
 
 /* Whether outputs 0 and 1, 2 and 3, … look at the same inputs. */
 static inline int come_in_pairs(const window *w) {
-    for (int64_t o = 1; o < w->out; o += 2)
-        if (start_of(w, o) != start_of(w, o - 1) || count_of(w, o) != count_of(w, o - 1)) return 0;
-    return w->period == 2 && !w->divisor;
+    int pairs = w->period == 2 && !w->divisor;
+    for (int64_t o = 1; pairs && o < w->out; o += 2)
+        pairs = start_of(w, o) == start_of(w, o - 1) && count_of(w, o) == count_of(w, o - 1);
+    return pairs;
 }
 
 /* Makes r the run after it, or the first one where r is empty; returns 0 past the last. */
@@ -89,7 +87,8 @@ static inline int next_run(const window *w, span outputs, run *r) {
         }
     }
     if (first >= outputs.end) return 0;
-    *r = (run){first, w->period, 1, start_of(w, first), 0, count_of(w, first), divisor_of(w, first), w->in_pairs && first < end};
+    *r = (run){first, w->period, 1, start_of(w, first), 0, count_of(w, first), divisor_of(w, first), 0};
+    r->in_pairs = w->in_pairs && first < end;
     for (int64_t o = first + r->step; o < end; o += r->step, r->n++) {
         const int64_t start_step = start_of(w, o) - start_of(w, o - r->step);
         if (r->n == 1) r->start_step = start_step;

@@ -55,95 +55,105 @@ INLINE void NAME(store_pairs)(real *p, vec a, vec b, const int64_t count) {
     }
 }
 
+/* What is often the same: number of taps, distances of lanes, and whether each makes a pair of elements of y. Kernels are
+ * compiled with the common forms as constants. */
+typedef struct {
+    int64_t taps, x_lane, y_lane;
+    int in_pairs;
+} NAME(pool_form);
+
+#define RUN_FORM(call, ...)                               \
+    {                                                     \
+        const NAME(pool_form) form = {__VA_ARGS__};       \
+        call;                                             \
+        return;                                           \
+    }
+#define RUN_TAPS(call, few, many, ...)                              \
+    {                                                               \
+        if (args->taps == (few)) RUN_FORM(call, few, __VA_ARGS__)   \
+        if (args->taps == (many)) RUN_FORM(call, many, __VA_ARGS__) \
+        RUN_FORM(call, args->taps, __VA_ARGS__)                     \
+    }
+/* Makes the call with the form of args, which has `few` taps, `many`, or some. */
+#define RUN_COMMON_FORMS(call, few, many)                                              \
+    if (args->in_pairs) RUN_FORM(call, args->taps, 1, 2, 1)                            \
+    if (args->x_lane == 1 && args->y_lane == 1) RUN_TAPS(call, few, many, 1, 1, 0)     \
+    if (args->x_lane == 2 && args->y_lane == 1) RUN_TAPS(call, few, many, 2, 1, 0)     \
+    RUN_FORM(call, args->taps, args->x_lane, args->y_lane, 0)
+
 /* What a kernel works on at once: `parts` vectors of `count` lanes. From one to the next x, y and the place grow by a gap. */
 typedef struct {
-    int parts, in_pairs;
-    int64_t count, x_lane, y_lane, x_gap, y_gap, here, here_gap;
+    int parts;
+    int64_t count, x_gap, y_gap, here, here_gap;
 } NAME(pool_group);
 
-/* Runs the body for each group g of a grid; it begins x_at and y_at from the grid's own beginning. Its vectors are
- * neighbours along the lanes or, where a pixel has no more of these than a vector, its neighbours. Along the lanes the last
- * vector reaches back into the one before, so that it is whole. */
-#define GROUP(parts_, count_, at, ...)                                                                               \
-    {                                                                                                                \
-        const NAME(pool_group) g = {parts_, in_pairs, count_, x_lane, y_lane, x_gap, y_gap, here + (at) * here_unit, here_gap}; \
-        const int64_t x_at = x_pixel + (at) * x_unit, y_at = y_pixel + (at) * y_unit;                                \
-        __VA_ARGS__                                                                                                  \
+/* Runs the body for each group of a grid; it begins x_at and y_at from the grid's own beginning. Its vectors are neighbours
+ * along the lanes or, where a pixel has no more of these than a vector, its neighbours. Along the lanes the last vector
+ * reaches back into the one before, so that it is whole. */
+#define GROUP(parts, count, at, ...)                                                                                    \
+    {                                                                                                                   \
+        const NAME(pool_group) group = {parts, count, unit * x_unit, unit * y_unit, here + (at) * here_unit, unit * here_unit}; \
+        const int64_t x_at = x_pixel + (at) * x_unit, y_at = y_pixel + (at) * y_unit;                                   \
+        __VA_ARGS__                                                                                                     \
     }
-#define FOR_GROUPS(a, ...)                                                                                           \
-    do {                                                                                                             \
-        const int64_t lanes = (a)->lanes, along = lanes > LANES, unit = along ? LANES : 1, pixels = along ? (a)->pixels : 1; \
-        const int64_t x_unit = along ? x_lane : (a)->x_step, y_unit = along ? y_lane : (a)->y_step;                  \
-        const int64_t here_unit = along ? (a)->here_lane : (a)->here_step, n = along ? lanes : (a)->pixels;          \
-        const int64_t x_gap = unit * x_unit, y_gap = unit * y_unit, here_gap = unit * here_unit;                     \
-        for (int64_t row = 0; row < (a)->rows; row++)                                                                \
-            for (int64_t pixel = 0; pixel < pixels; pixel++) {                                                       \
-                const int64_t x_pixel = row * (a)->x_row + pixel * (a)->x_step;                                      \
-                const int64_t y_pixel = row * (a)->y_row + pixel * (a)->y_step;                                      \
-                const int64_t here = (a)->here + row * (a)->here_row + pixel * (a)->here_step;                       \
-                int64_t i = 0;                                                                                       \
-                if (lanes < LANES) {                                                                                 \
-                    for (; i < n; i++) GROUP(1, lanes, i, __VA_ARGS__)                                               \
-                    continue;                                                                                        \
-                }                                                                                                    \
-                for (; i + PARTS * unit <= n; i += PARTS * unit) GROUP(PARTS, LANES, i, __VA_ARGS__)                 \
-                for (; i < n; i += unit) GROUP(1, LANES, (i + unit <= n ? i : n - unit), __VA_ARGS__)                \
-            }                                                                                                        \
+#define FOR_GROUPS(...)                                                                                                 \
+    do {                                                                                                                \
+        const int64_t lanes = args->lanes, along = lanes > LANES, unit = along ? LANES : 1;                             \
+        const int64_t pixels = along ? args->pixels : 1, n = along ? lanes : args->pixels;                              \
+        const int64_t x_unit = along ? form.x_lane : args->x_step, y_unit = along ? form.y_lane : args->y_step;         \
+        const int64_t here_unit = along ? args->here_lane : args->here_step;                                            \
+        for (int64_t row = 0; row < args->rows; row++)                                                                  \
+            for (int64_t pixel = 0; pixel < pixels; pixel++) {                                                          \
+                const int64_t x_pixel = row * args->x_row + pixel * args->x_step;                                       \
+                const int64_t y_pixel = row * args->y_row + pixel * args->y_step;                                       \
+                const int64_t here = args->here + row * args->here_row + pixel * args->here_step;                       \
+                int64_t i = 0;                                                                                          \
+                if (lanes < LANES) {                                                                                    \
+                    for (; i < n; i++) GROUP(1, lanes, i, __VA_ARGS__)                                                  \
+                    continue;                                                                                           \
+                }                                                                                                       \
+                for (; i + PARTS * unit <= n; i += PARTS * unit) GROUP(PARTS, LANES, i, __VA_ARGS__)                    \
+                for (; i < n; i += unit) GROUP(1, LANES, (i + unit <= n ? i : n - unit), __VA_ARGS__)                   \
+            }                                                                                                           \
     } while (0)
-#define FOR_PARTS UNROLL for (int k = 0; k < g.parts; k++)
-#define PART_LOAD(p) NAME(load_lanes)((p) + k * g.x_gap, g.x_lane, g.count)
-#define PART_STORE(p, v) NAME(store_lanes)((p) + k * g.y_gap, (v), g.y_lane, g.count)
-#define PART_STORE_PAIRS(p, a, b) NAME(store_pairs)((p) + k * g.y_gap, (a), (b), g.count)
+#define FOR_PARTS UNROLL for (int k = 0; k < group.parts; k++)
+#define PART_LOAD(p) NAME(load_lanes)((p) + k * group.x_gap, form.x_lane, group.count)
+#define PART_STORE(p, v) NAME(store_lanes)((p) + k * group.y_gap, (v), form.y_lane, group.count)
+#define PART_STORE_PAIRS(p, a, b) NAME(store_pairs)((p) + k * group.y_gap, (a), (b), group.count)
 
-INLINE void NAME(fold_group)(const NAME(pool_group) g, const int kind, const int64_t taps, real *y, const real *x,
+INLINE void NAME(fold_group)(const int kind, const NAME(pool_form) form, const NAME(pool_group) group, real *y, const real *x,
                              const int64_t *offset, real divisor, real inverse) {
     vec folded[PARTS] = {ZERO};
-    int64_t piece = taps; /* of a sum: about the square root of it */
+    int64_t piece = form.taps; /* of a sum: about the square root of it */
     if (kind == NAME(fold_sum))
-        for (piece = FOLDED_TAPS; piece * piece < taps;) piece *= 2;
-    for (int64_t begin = 0; begin < taps; begin += piece) {
-        const int64_t end = begin + piece < taps ? begin + piece : taps;
+        for (piece = FOLDED_TAPS; piece * piece < form.taps;) piece *= 2;
+    for (int64_t begin = 0; begin < form.taps; begin += piece) {
+        const int64_t end = begin + piece < form.taps ? begin + piece : form.taps;
         vec part[PARTS];
         FOR_PARTS part[k] = PART_LOAD(x + offset[begin]);
         for (int64_t t = begin + 1; t < end; t++)
             FOR_PARTS part[k] = NAME(fold)(kind, PART_LOAD(x + offset[t]), part[k]);
         FOR_PARTS folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
     }
-    if (kind == NAME(fold_max) && taps == 0) {
+    if (kind == NAME(fold_max) && form.taps == 0) {
         FOR_PARTS folded[k] = CONSTANT(-__builtin_inf());
     } else if (kind == NAME(fold_sum)) {
         if (inverse != 0) FOR_PARTS folded[k] = folded[k] * v_set1(inverse);
         else FOR_PARTS folded[k] = folded[k] / v_set1(divisor);
     }
-    if (g.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, folded[k], folded[k]);
+    if (form.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, folded[k], folded[k]);
     else FOR_PARTS PART_STORE(y, folded[k]);
 }
 
-INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const int in_pairs,
-                            const pool_args *args) {
+INLINE void NAME(fold_grid)(const int kind, const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, divisor = (real)args->divisor, inverse = NAME(exact_inverse)(args->divisor);
     const int64_t *offset = args->offset;
     real *y = args->y;
-    FOR_GROUPS(args, NAME(fold_group)(g, kind, taps, y + y_at, x + x_at, offset, divisor, inverse););
+    FOR_GROUPS(NAME(fold_group)(kind, form, group, y + y_at, x + x_at, offset, divisor, inverse););
 }
 
-/* Calls a function with the distances of lanes as constants and, where these are common, the number of taps: one of two. */
-#define WITH_TAPS(function, kind, a, few, many, ...)                            \
-    do {                                                                        \
-        if ((a)->taps == (few)) function(kind, few, __VA_ARGS__, a);            \
-        else if ((a)->taps == (many)) function(kind, many, __VA_ARGS__, a);     \
-        else function(kind, (a)->taps, __VA_ARGS__, a);                         \
-    } while (0)
-#define WITH_CONSTANTS(function, kind, a, few, many)                                                          \
-    do {                                                                                                      \
-        if ((a)->in_pairs) function(kind, (a)->taps, 1, 2, 1, a);                                             \
-        else if ((a)->x_lane == 1 && (a)->y_lane == 1) WITH_TAPS(function, kind, a, few, many, 1, 1, 0);      \
-        else if ((a)->x_lane == 2 && (a)->y_lane == 1) WITH_TAPS(function, kind, a, few, many, 2, 1, 0);      \
-        else function(kind, (a)->taps, (a)->x_lane, (a)->y_lane, 0, a);                                       \
-    } while (0)
-
-static void NAME(pool_max)(const pool_args *args) { WITH_CONSTANTS(NAME(fold_grid), NAME(fold_max), args, 4, 9); }
-static void NAME(pool_sum)(const pool_args *args) { WITH_CONSTANTS(NAME(fold_grid), NAME(fold_sum), args, 4, 9); }
+static void NAME(pool_max)(const pool_args *args) { RUN_COMMON_FORMS(NAME(fold_grid)(NAME(fold_max), form, args), 4, 9) }
+static void NAME(pool_sum)(const pool_args *args) { RUN_COMMON_FORMS(NAME(fold_grid)(NAME(fold_sum), form, args), 4, 9) }
 
 #define SPLAT(n) ((ivec)ZERO + (integer)(n))
 
@@ -159,13 +169,13 @@ INLINE ivec NAME(ramp)(int64_t step) {
 
 /* The first of equals and the last NaN wins. Taps come in that order, and stand at the group's place + place[t]; or, if
  * `paired`, in any, and their places are read from x_place. */
-INLINE void NAME(argmax_group)(const NAME(pool_group) g, const int paired, const int64_t taps, real *y, real *y_place, const real *x,
-                               const real *x_place, const int64_t *offset, const int64_t *place, ivec ramp) {
+INLINE void NAME(argmax_group)(const int paired, const NAME(pool_form) form, const NAME(pool_group) group, real *y, real *y_place,
+                               const real *x, const real *x_place, const int64_t *offset, const int64_t *place, ivec ramp) {
     vec most[PARTS];
     ivec best[PARTS];
-    FOR_PARTS most[k] = taps ? PART_LOAD(x + offset[0]) : CONSTANT(-__builtin_inf());
-    FOR_PARTS best[k] = !taps ? SPLAT(-1) : paired ? (ivec)PART_LOAD(x_place + offset[0]) : SPLAT(place[0]);
-    for (int64_t t = 1; t < taps; t++)
+    FOR_PARTS most[k] = form.taps ? PART_LOAD(x + offset[0]) : CONSTANT(-__builtin_inf());
+    FOR_PARTS best[k] = !form.taps ? SPLAT(-1) : paired ? (ivec)PART_LOAD(x_place + offset[0]) : SPLAT(place[0]);
+    for (int64_t t = 1; t < form.taps; t++)
         FOR_PARTS {
             const vec v = PART_LOAD(x + offset[t]);
             const ivec there = paired ? (ivec)PART_LOAD(x_place + offset[t]) : SPLAT(place[t]);
@@ -176,57 +186,50 @@ INLINE void NAME(argmax_group)(const NAME(pool_group) g, const int paired, const
             most[k] = NAME(select)(better, v, most[k]);
             best[k] = (there & better) | (best[k] & ~better);
         }
-    if (!paired && taps) FOR_PARTS best[k] += ramp + SPLAT(g.here + k * g.here_gap);
+    if (!paired && form.taps) FOR_PARTS best[k] += ramp + SPLAT(group.here + k * group.here_gap);
     if (y) FOR_PARTS PART_STORE(y, most[k]);
     FOR_PARTS PART_STORE(y_place, (vec)best[k]);
 }
 
-INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const int64_t x_lane, const int64_t y_lane,
-                              const int in_pairs, const pool_args *args) {
+INLINE void NAME(argmax_grid)(const int paired, const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset, *place = args->place;
     const ivec ramp = NAME(ramp)(args->here_lane);
     real *y = args->y, *y_place = args->y_place;
-    FOR_GROUPS(args, NAME(argmax_group)(g, paired, taps, y ? y + y_at : 0, y_place + y_at, x + x_at,
-                                        paired ? x_place + x_at : 0, offset, place, ramp););
+    FOR_GROUPS(NAME(argmax_group)(paired, form, group, y ? y + y_at : 0, y_place + y_at, x + x_at, paired ? x_place + x_at : 0,
+                                  offset, place, ramp););
 }
 
 static void NAME(pool_argmax)(const pool_args *args) {
-    if (args->x_place) NAME(argmax_grid)(1, args->taps, args->x_lane, args->y_lane, 0, args);
-    else WITH_CONSTANTS(NAME(argmax_grid), 0, args, 4, 9);
+    if (args->x_place) RUN_FORM(NAME(argmax_grid)(1, form, args), args->taps, args->x_lane, args->y_lane, 0)
+    RUN_COMMON_FORMS(NAME(argmax_grid)(0, form, args), 4, 9)
 }
 
-INLINE void NAME(claim_group)(const NAME(pool_group) g, const int64_t taps, real *y, const real *x, const real *x_place,
-                              const int64_t *offset, ivec ramp) {
+INLINE void NAME(claim_group)(const NAME(pool_form) form, const NAME(pool_group) group, real *y, const real *x,
+                              const real *x_place, const int64_t *offset, ivec ramp) {
     vec sum[2][PARTS];
-    for (int i = 0; i <= g.in_pairs; i++)
+    for (int i = 0; i <= form.in_pairs; i++)
         FOR_PARTS {
-            const ivec self = ramp + SPLAT(g.here + k * g.here_gap + i);
+            const ivec self = ramp + SPLAT(group.here + k * group.here_gap + i);
             sum[i][k] = ZERO;
-            for (int64_t t = 0; t < taps; t++) {
+            for (int64_t t = 0; t < form.taps; t++) {
                 const ivec mine = (ivec)PART_LOAD(x_place + offset[t]) == self;
                 sum[i][k] = sum[i][k] + (vec)(mine & (ivec)PART_LOAD(x + offset[t]));
             }
         }
-    if (g.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, sum[0][k], sum[1][k]);
+    if (form.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, sum[0][k], sum[1][k]);
     else FOR_PARTS PART_STORE(y, sum[0][k]);
 }
 
-INLINE void NAME(claim_grid)(const int kind, const int64_t taps, const int64_t x_lane, const int64_t y_lane, const int in_pairs,
-                             const pool_args *args) {
+INLINE void NAME(claim_grid)(const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset;
     const ivec ramp = NAME(ramp)(args->here_lane);
     real *y = args->y;
-    (void)kind;
-    FOR_GROUPS(args, NAME(claim_group)(g, taps, y + y_at, x + x_at, x_place + x_at, offset, ramp););
+    FOR_GROUPS(NAME(claim_group)(form, group, y + y_at, x + x_at, x_place + x_at, offset, ramp););
 }
 
-static void NAME(pool_claim)(const pool_args *args) {
-    if (args->in_pairs) WITH_TAPS(NAME(claim_grid), 0, args, 1, 2, 1, 2, 1);
-    else if (args->x_lane == 1 && args->y_lane == 1) WITH_TAPS(NAME(claim_grid), 0, args, 1, 2, 1, 1, 0);
-    else NAME(claim_grid)(0, args->taps, args->x_lane, args->y_lane, 0, args);
-}
+static void NAME(pool_claim)(const pool_args *args) { RUN_COMMON_FORMS(NAME(claim_grid)(form, args), 1, 2) }
 
 static void NAME(pool_scatter)(void *dx_, const void *dy_, const void *place_, int64_t pixels, int64_t channels) {
     real *dx = dx_;
@@ -254,12 +257,13 @@ static void NAME(pool_number)(int64_t *y, int64_t step, int64_t channel_step, co
             }
 }
 #undef FOLDED_TAPS
+#undef RUN_FORM
+#undef RUN_TAPS
+#undef RUN_COMMON_FORMS
 #undef GROUP
 #undef FOR_GROUPS
 #undef FOR_PARTS
 #undef PART_LOAD
 #undef PART_STORE
 #undef PART_STORE_PAIRS
-#undef WITH_TAPS
-#undef WITH_CONSTANTS
 #undef SPLAT

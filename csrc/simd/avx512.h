@@ -37,7 +37,8 @@ static inline vec NAME(load_even)(const real *p) {
 static inline void NAME(store_even)(real *p, vec v) {
     vec low, high;
     NAME(interleave)(v, v, &low, &high);
-    AVX512(mask_storeu)(p, AVX512_MASK(LANES) & 0x5555, low), AVX512(mask_storeu)(p + LANES - 1, AVX512_MASK(LANES) & 0xaaaa, high);
+    AVX512(mask_storeu)(p, AVX512_MASK(LANES) & 0x5555, low);
+    AVX512(mask_storeu)(p + LANES - 1, AVX512_MASK(LANES) & 0xaaaa, high);
 }
 
 #define v_set1(x) AVX512(set1)(x)
