@@ -6,6 +6,7 @@ enum {
     SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1; where there are few tiles at least: */
     FEW_BYTES = 8 << 10,
     FEW_TILES = 16,
+    FEW_VECTORS = 4,   /* of a block of channels in place, at least */
     MOST_PLANES = 256, /* that small planes make a block of; others make one of a vector */
     CLAIMED_TAPS = 16  /* of windows whose maxima are claimed, at most */
 };
@@ -126,47 +127,44 @@ static void most_reached(const pool_job *job, int a, int64_t extent, int64_t *in
     }
 }
 
-/* The most pixels of x that a tile of some extent reaches. */
-static int64_t tile_pixels(const pool_job *job, const int64_t extent[SPATIAL]) {
-    int64_t pixels = 1, inputs, outputs;
+/* Halves tiles axis by axis until their input has no more than so many pixels. Where windows overlap so do the inputs of
+ * tiles, at the price of computing things twice: an axis is not cut so far that this adds more than a half. Returns the
+ * pixels of a tile. */
+static int64_t cut_planes(pool_job *job, int64_t most_pixels) {
+    int64_t pixels = 1, inputs[SPATIAL], outputs;
     for (int a = 0; a < SPATIAL; a++) {
-        most_reached(job, a, extent[a], &inputs, &outputs);
-        pixels *= inputs;
+        job->extent[a] = max_of(1, job->whole[a]);
+        most_reached(job, a, job->extent[a], &inputs[a], &outputs);
+        pixels *= inputs[a];
+    }
+    for (int a = 0; a < SPATIAL; a++) {
+        const int64_t period = job->is_claimed ? job->turned[a].period : job->axis[a].period, all = inputs[a];
+        while (job->extent[a] > period && pixels > most_pixels) {
+            int64_t fewer, extent = round_up(ceil_div(job->extent[a], 2), period);
+            most_reached(job, a, extent, &fewer, &outputs);
+            if (2 * fewer * job->whole[a] > 3 * all * extent) break;
+            pixels = pixels / inputs[a] * fewer;
+            inputs[a] = fewer;
+            job->extent[a] = extent;
+        }
+        job->tiles[a] = ceil_div(job->whole[a], job->extent[a]);
     }
     return pixels;
 }
 
-/* Halves the tiles along an axis until their input is within a budget or would hardly shrink any more. */
-static void cut_axis(pool_job *job, int a, int64_t budget) {
-    const int64_t period = job->is_claimed ? job->turned[a].period : job->axis[a].period;
-    int64_t *extent = &job->extent[a], pixels = tile_pixels(job, job->extent);
-    while (*extent > period && pixels > budget) {
-        const int64_t before = *extent;
-        *extent = round_up(ceil_div(before, 2), period);
-        const int64_t now = tile_pixels(job, job->extent);
-        if (4 * now > 3 * pixels) *extent = before;
-        if (*extent == before) return;
-        pixels = now;
-    }
-}
-
-/* Cuts channels into blocks and pixels into tiles, such that a tile's input stays in L2 and there are some to share. */
+/* Cuts channels into blocks and planes into tiles, such that a tile's input stays in cache and there are some to share. */
 static void cut_tiles(pool_job *job) {
-    const int64_t lanes = job->table->lanes, one[SPATIAL] = {1, 1, 1};
-    const int64_t window_pixels = tile_pixels(job, one), plane_pixels = tile_pixels(job, job->whole);
-    const int64_t bytes = job->images * job->channels * plane_pixels * job->size;
+    const int64_t lanes = job->table->lanes, plane = cut_planes(job, INT64_MAX);
+    const int64_t bytes = job->images * job->channels * plane * job->size;
     const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
-    const int64_t budget = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
-    int64_t block = job->along_rows ? 1 : in_place && !job->is_scattered ? job->channels : lanes;
-    while (2 * block <= min_of(MOST_PLANES, job->channels) && 2 * block * plane_pixels <= budget) block *= 2;
-    while (block > lanes && block * window_pixels > budget) block = round_up(block / 2, lanes);
-    job->block = max_of(1, min_of(block, job->channels));
+    const int64_t most = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
+    const int64_t fewest = job->along_rows ? 1 : in_place ? FEW_VECTORS * lanes : lanes;
+    job->block = in_place && !job->along_rows && !job->is_scattered ? job->channels : min_of(fewest, job->channels);
+    while (2 * job->block <= min_of(MOST_PLANES, job->channels) && 2 * job->block * plane <= most) job->block *= 2;
+    job->block = max_of(1, job->block);
+    while (cut_planes(job, most / job->block) * job->block > most && job->block > fewest)
+        job->block = round_up(job->block / 2, lanes);
     job->blocks = ceil_div(job->channels, job->block);
-    for (int a = 0; a < SPATIAL; a++) job->extent[a] = max_of(1, job->whole[a]);
-    for (int a = 0; a < SPATIAL; a++) {
-        cut_axis(job, a, budget / job->block);
-        job->tiles[a] = ceil_div(job->whole[a], job->extent[a]);
-    }
 }
 
 /* Divides a worker's scratch. */
