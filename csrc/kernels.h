@@ -72,16 +72,17 @@ typedef struct {
     int64_t row_step, pixel_step, point_step, channels;
 } winograd_args;
 
-/* Pooling of a grid of rows × pixels; a pixel is `channels` contiguous elements. Pixel p of row r looks at taps
- * x + r·x_row + p·x_step + offset[t] and goes to y + r·y_row + p·y_step. Places are positions in a plane, integers as wide
- * as reals; they stand in x_place and y_place as elements do in x and y. */
+/* Pooling of a grid of rows × pixels × lanes. Lane l of pixel p of row r looks at taps x + r·x_row + p·x_step + l·x_lane
+ * + offset[t] and goes to y + r·y_row + p·y_step + l·y_lane. Places are positions in a plane, integers as wide as reals; they
+ * stand in x_place and y_place as elements do in x and y. */
 typedef struct {
     const void *x, *x_place;
     void *y, *y_place;
     const int64_t *offset, *place;
-    int64_t taps, rows, pixels, channels, x_row, x_step, y_row, y_step;
-    int64_t here, here_row, here_step; /* pixel p of row r has place here + r·here_row + p·here_step */
-    double divisor;                    /* of sums */
+    int64_t taps, rows, pixels, lanes, x_row, x_step, x_lane, y_row, y_step, y_lane;
+    int64_t here, here_row, here_step, here_lane; /* the place of that lane: here + r·here_row + p·here_step + l·here_lane */
+    double divisor;                               /* of sums */
+    int in_pairs; /* each lane of y is two elements, with the same taps and places one apart (not of argmax); y_lane is 2 */
 } pool_args;
 
 /* rows × columns of y = f(a, b); an operand that repeats is one element a row. Steps lead from row to row. */
@@ -137,7 +138,7 @@ typedef struct {
     /* y_place = the place of the maximum: the first of equals, the last NaN, -1 if there are no taps; y = the maximum unless
      * NULL. Tap t has place here + place[t] or, unless x_place is NULL, what stands there */
     void (*pool_argmax)(const pool_args *args);
-    /* y = the sum of the taps whose x_place is the pixel's own place */
+    /* y = the sum of the taps whose x_place is the lane's own place */
     void (*pool_claim)(const pool_args *args);
     /* dx[place·channels + c] += dy for pixels × channels of dy and of their places; nothing for place -1 */
     void (*pool_scatter)(void *dx, const void *dy, const void *place, int64_t pixels, int64_t channels);

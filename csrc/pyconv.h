@@ -45,7 +45,8 @@ void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const vo
 /* Pooling. Along each spatial axis output o looks at input positions start[o] + t·step, t < count[o]; an average divides by
  * the product of the axes' divisor[o]. `windows` holds these three tables (out entries each) of depth, and then two tables
  * (in entries each) which backward passes turn them with: the first output that looks at an input, and how many do; then
- * the same of height and of width. Where step is not 1 these two are not read; it must be 1 for an average's backward pass. */
+ * the same of height and of width. Where step is not 1 these two are not read; it must be 1 for an average's backward pass.
+ * The window of a maximum spans less than 2^31 elements of its plane. */
 typedef struct {
     int64_t n, c, in[3], out[3], step[3];
     const int64_t *windows;

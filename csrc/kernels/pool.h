@@ -1,7 +1,8 @@
-/* Pooling of pixels that are contiguous channels: every output folds a list of taps, the same for a whole grid of them.
+/* Pooling: every output of a grid folds a list of taps, the same for all. Vectors run along what lies side by side: channels,
+ * or the pixels of a row, which a stride sets apart.
  *
- * Vectors run along the channels. Long sums are made of short partial sums, so that large windows stay accurate.
- * Places stand beside values as integers of the same width, and move through the same loads and stores.
+ * Long sums are made of short partial sums, so that large windows stay accurate. Places stand beside values as integers of
+ * the same width, and move through the same loads and stores.
  */
 
 #define FOLDED_TAPS 16 /* summed at once, at least */
@@ -18,101 +19,166 @@ INLINE real NAME(exact_inverse)(double x) {
     return (double)n == x && n > 0 && (n & (n - 1)) == 0 ? (real)(1 / x) : 0;
 }
 
-/* Runs the body for each group of a grid: `parts` vectors of `count` elements, which are neighbours among the channels of a
- * pixel or, where these are no more than a vector, the pixels themselves. The group begins at offsets x_at, y_at and place
- * here; from vector to vector they grow by x_gap, y_gap and here_gap. */
-#define GROUP(parts_, count_, c, ...)                                     \
-    {                                                                     \
-        enum { parts = parts_ };                                          \
-        const int64_t count = count_, x_at = x_pixel + (c), y_at = y_pixel + (c); \
-        __VA_ARGS__                                                       \
-    }
-#define FOR_PIXELS(n) for (; pixel + (n) <= pixels; pixel += (n), x_pixel += (n) * x_step, y_pixel += (n) * y_step, here += (n) * here_step)
-#define FOR_GROUPS(args, ...)                                                                                \
-    for (int64_t row = 0; row < (args)->rows; row++) {                                                       \
-        const int64_t pixels = (args)->pixels, channels = (args)->channels, x_step = (args)->x_step,         \
-                      y_step = (args)->y_step, here_step = (args)->here_step;                                \
-        int64_t pixel = 0, x_pixel = row * (args)->x_row, y_pixel = row * (args)->y_row,                     \
-                here = (args)->here + row * (args)->here_row;                                                \
-        if (channels > LANES) {                                                                              \
-            const int64_t x_gap = LANES, y_gap = LANES, here_gap __attribute__((unused)) = 0;                \
-            FOR_PIXELS(1) {                                                                                  \
-                int64_t c = 0;                                                                               \
-                for (; c + PARTS * LANES <= channels; c += PARTS * LANES) GROUP(PARTS, LANES, c, __VA_ARGS__) \
-                for (; c + LANES <= channels; c += LANES) GROUP(1, LANES, c, __VA_ARGS__)                    \
-                if (c < channels) GROUP(1, channels - c, c, __VA_ARGS__)                                     \
-            }                                                                                                \
-        } else {                                                                                             \
-            const int64_t x_gap = x_step, y_gap = y_step, here_gap __attribute__((unused)) = here_step;      \
-            if (channels == LANES) FOR_PIXELS(PARTS) GROUP(PARTS, LANES, 0, __VA_ARGS__)                     \
-            FOR_PIXELS(PARTS) GROUP(PARTS, channels, 0, __VA_ARGS__)                                         \
-            FOR_PIXELS(1) GROUP(1, channels, 0, __VA_ARGS__)                                                 \
-        }                                                                                                    \
-    }
-#define GROUP_LOAD(p, gap) (count == LANES ? v_load((p) + k * (gap)) : v_load_n((p) + k * (gap), count))
-#define GROUP_STORE(p, gap, v)                              \
-    do {                                                    \
-        if (count == LANES) v_store((p) + k * (gap), (v));  \
-        else v_store_n((p) + k * (gap), (v), count);        \
-    } while (0)
-#define FOR_GROUP UNROLL for (int k = 0; k < parts; k++)
-
-INLINE void NAME(fold_group)(const int parts, const int64_t count, const int kind, const int64_t taps, real *y, int64_t y_gap,
-                             const real *x, int64_t x_gap, const int64_t *offset, real divisor, real inverse) {
-    vec folded[PARTS] = {ZERO};
-    int64_t piece = taps; /* of a sum: about the square root of it */
-    if (kind == NAME(fold_sum))
-        for (piece = FOLDED_TAPS; piece * piece < taps;) piece *= 2;
-    for (int64_t begin = 0; begin < taps; begin += piece) {
-        const int64_t end = begin + piece < taps ? begin + piece : taps;
-        vec part[PARTS];
-        FOR_GROUP part[k] = GROUP_LOAD(x + offset[begin], x_gap);
-        for (int64_t t = begin + 1; t < end; t++)
-            FOR_GROUP part[k] = NAME(fold)(kind, GROUP_LOAD(x + offset[t], x_gap), part[k]);
-        FOR_GROUP folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
-    }
-    if (kind == NAME(fold_sum)) {
-        if (inverse != 0) FOR_GROUP folded[k] = folded[k] * v_set1(inverse);
-        else FOR_GROUP folded[k] = folded[k] / v_set1(divisor);
-    } else if (taps == 0) {
-        FOR_GROUP folded[k] = CONSTANT(-__builtin_inf());
-    }
-    FOR_GROUP GROUP_STORE(y, y_gap, folded[k]);
+/* Lanes that are `lane` elements apart; the first `count` of them. */
+static __attribute__((noinline)) vec NAME(gather_lanes)(const real *p, int64_t lane, int64_t count) {
+    real lanes[LANES] = {0};
+    for (int64_t l = 0; l < count; l++) lanes[l] = p[l * lane];
+    return v_load(lanes);
+}
+static __attribute__((noinline)) void NAME(scatter_lanes)(real *p, vec v, int64_t lane, int64_t count) {
+    real lanes[LANES];
+    v_store(lanes, v);
+    for (int64_t l = 0; l < count; l++) p[l * lane] = lanes[l];
+}
+INLINE vec NAME(load_lanes)(const real *p, const int64_t lane, const int64_t count) {
+    if (lane == 1) return count == LANES ? v_load(p) : v_load_n(p, count);
+    if (lane == 2 && count == LANES) return v_load_even(p);
+    return NAME(gather_lanes)(p, lane, count);
+}
+INLINE void NAME(store_lanes)(real *p, vec v, const int64_t lane, const int64_t count) {
+    if (lane == 1 && count == LANES) v_store(p, v);
+    else if (lane == 1) v_store_n(p, v, count);
+    else if (lane == 2 && count == LANES) v_store_even(p, v);
+    else NAME(scatter_lanes)(p, v, lane, count);
 }
 
-INLINE void NAME(fold_grid)(const int kind, const int64_t taps, const pool_args *args) {
+/* Lanes of a and b in turn: two elements of y for each. */
+INLINE void NAME(store_pairs)(real *p, vec a, vec b, const int64_t count) {
+    vec low, high;
+    v_interleave(a, b, &low, &high);
+    if (count == LANES) {
+        v_store(p, low);
+        v_store(p + LANES, high);
+    } else {
+        NAME(scatter_lanes)(p, a, 2, count);
+        NAME(scatter_lanes)(p + 1, b, 2, count);
+    }
+}
+
+/* What is often the same: number of taps, distances of lanes, and whether each makes a pair of elements of y. Kernels are
+ * compiled with the common forms as constants. */
+typedef struct {
+    int64_t taps, x_lane, y_lane;
+    int in_pairs;
+} NAME(pool_form);
+
+#define RUN_FORM(call, ...)                               \
+    {                                                     \
+        const NAME(pool_form) form = {__VA_ARGS__};       \
+        call;                                             \
+        return;                                           \
+    }
+#define RUN_TAPS(call, few, many, ...)                              \
+    {                                                               \
+        if (args->taps == (few)) RUN_FORM(call, few, __VA_ARGS__)   \
+        if (args->taps == (many)) RUN_FORM(call, many, __VA_ARGS__) \
+        RUN_FORM(call, args->taps, __VA_ARGS__)                     \
+    }
+/* Makes the call with the form of args, which has `few` taps, `many`, or some. */
+#define RUN_COMMON_FORMS(call, few, many)                                              \
+    if (args->in_pairs) RUN_FORM(call, args->taps, 1, 2, 1)                            \
+    if (args->x_lane == 1 && args->y_lane == 1) RUN_TAPS(call, few, many, 1, 1, 0)     \
+    if (args->x_lane == 2 && args->y_lane == 1) RUN_TAPS(call, few, many, 2, 1, 0)     \
+    RUN_FORM(call, args->taps, args->x_lane, args->y_lane, 0)
+
+/* What a kernel works on at once: `parts` vectors of `count` lanes. From one to the next x, y and the place grow by a gap. */
+typedef struct {
+    int parts;
+    int64_t count, x_gap, y_gap, here, here_gap;
+} NAME(pool_group);
+
+/* Runs the body for each group of a grid; it begins x_at and y_at from the grid's own beginning. Its vectors are neighbours
+ * along the lanes or, where a pixel has no more of these than a vector, its neighbours. Along the lanes the last vector
+ * reaches back into the one before, so that it is whole. */
+#define GROUP(parts, count, at, ...)                                                                                    \
+    {                                                                                                                   \
+        const NAME(pool_group) group = {parts, count, unit * x_unit, unit * y_unit, here + (at) * here_unit, unit * here_unit}; \
+        const int64_t x_at = x_pixel + (at) * x_unit, y_at = y_pixel + (at) * y_unit;                                   \
+        __VA_ARGS__                                                                                                     \
+    }
+#define FOR_GROUPS(...)                                                                                                 \
+    do {                                                                                                                \
+        const int64_t lanes = args->lanes, along = lanes > LANES, unit = along ? LANES : 1;                             \
+        const int64_t pixels = along ? args->pixels : 1, n = along ? lanes : args->pixels;                              \
+        const int64_t x_unit = along ? form.x_lane : args->x_step, y_unit = along ? form.y_lane : args->y_step;         \
+        const int64_t here_unit = along ? args->here_lane : args->here_step;                                            \
+        for (int64_t row = 0; row < args->rows; row++)                                                                  \
+            for (int64_t pixel = 0; pixel < pixels; pixel++) {                                                          \
+                const int64_t x_pixel = row * args->x_row + pixel * args->x_step;                                       \
+                const int64_t y_pixel = row * args->y_row + pixel * args->y_step;                                       \
+                const int64_t here = args->here + row * args->here_row + pixel * args->here_step;                       \
+                int64_t i = 0;                                                                                          \
+                if (lanes < LANES) {                                                                                    \
+                    for (; i < n; i++) GROUP(1, lanes, i, __VA_ARGS__)                                                  \
+                    continue;                                                                                           \
+                }                                                                                                       \
+                for (; i + PARTS * unit <= n; i += PARTS * unit) GROUP(PARTS, LANES, i, __VA_ARGS__)                    \
+                for (; i < n; i += unit) GROUP(1, LANES, (i + unit <= n ? i : n - unit), __VA_ARGS__)                   \
+            }                                                                                                           \
+    } while (0)
+#define FOR_PARTS UNROLL for (int k = 0; k < group.parts; k++)
+#define PART_LOAD(p) NAME(load_lanes)((p) + k * group.x_gap, form.x_lane, group.count)
+#define PART_STORE(p, v) NAME(store_lanes)((p) + k * group.y_gap, (v), form.y_lane, group.count)
+#define PART_STORE_PAIRS(p, a, b) NAME(store_pairs)((p) + k * group.y_gap, (a), (b), group.count)
+
+INLINE void NAME(fold_group)(const int kind, const NAME(pool_form) form, const NAME(pool_group) group, real *y, const real *x,
+                             const int64_t *offset, real divisor, real inverse) {
+    vec folded[PARTS] = {ZERO};
+    int64_t piece = form.taps; /* of a sum: about the square root of it */
+    if (kind == NAME(fold_sum))
+        for (piece = FOLDED_TAPS; piece * piece < form.taps;) piece *= 2;
+    for (int64_t begin = 0; begin < form.taps; begin += piece) {
+        const int64_t end = begin + piece < form.taps ? begin + piece : form.taps;
+        vec part[PARTS];
+        FOR_PARTS part[k] = PART_LOAD(x + offset[begin]);
+        for (int64_t t = begin + 1; t < end; t++)
+            FOR_PARTS part[k] = NAME(fold)(kind, PART_LOAD(x + offset[t]), part[k]);
+        FOR_PARTS folded[k] = begin ? NAME(fold)(kind, part[k], folded[k]) : part[k];
+    }
+    if (kind == NAME(fold_max) && form.taps == 0) {
+        FOR_PARTS folded[k] = CONSTANT(-__builtin_inf());
+    } else if (kind == NAME(fold_sum)) {
+        if (inverse != 0) FOR_PARTS folded[k] = folded[k] * v_set1(inverse);
+        else FOR_PARTS folded[k] = folded[k] / v_set1(divisor);
+    }
+    if (form.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, folded[k], folded[k]);
+    else FOR_PARTS PART_STORE(y, folded[k]);
+}
+
+INLINE void NAME(fold_grid)(const int kind, const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, divisor = (real)args->divisor, inverse = NAME(exact_inverse)(args->divisor);
     const int64_t *offset = args->offset;
     real *y = args->y;
-    FOR_GROUPS(args, NAME(fold_group)(parts, count, kind, taps, y + y_at, y_gap, x + x_at, x_gap, offset, divisor, inverse);)
+    FOR_GROUPS(NAME(fold_group)(kind, form, group, y + y_at, x + x_at, offset, divisor, inverse););
 }
 
-INLINE void NAME(pool)(const int kind, const pool_args *args) {
-    switch (args->taps) { /* the common ones with loops unrolled */
-    case 1: NAME(fold_grid)(kind, 1, args); break;
-    case 4: NAME(fold_grid)(kind, 4, args); break;
-    case 9: NAME(fold_grid)(kind, 9, args); break;
-    default: NAME(fold_grid)(kind, args->taps, args);
-    }
-}
-static void NAME(pool_max)(const pool_args *args) { NAME(pool)(NAME(fold_max), args); }
-static void NAME(pool_sum)(const pool_args *args) { NAME(pool)(NAME(fold_sum), args); }
+static void NAME(pool_max)(const pool_args *args) { RUN_COMMON_FORMS(NAME(fold_grid)(NAME(fold_max), form, args), 4, 9) }
+static void NAME(pool_sum)(const pool_args *args) { RUN_COMMON_FORMS(NAME(fold_grid)(NAME(fold_sum), form, args), 4, 9) }
 
 #define SPLAT(n) ((ivec)ZERO + (integer)(n))
 
-/* The first of equals and the last NaN wins. Taps come in that order, and stand at here + place[t]; or, if `paired`, in
- * any, and their places are read from x_place. */
-INLINE void NAME(argmax_group)(const int parts, const int64_t count, const int paired, const int64_t taps, real *y, real *y_place,
-                               int64_t y_gap, const real *x, const real *x_place, int64_t x_gap, const int64_t *offset,
-                               const int64_t *place, int64_t here, int64_t here_gap) {
+/* 0, step, 2·step, … */
+INLINE ivec NAME(ramp)(int64_t step) {
+    union {
+        integer place[LANES];
+        real lanes[LANES];
+    } ramp;
+    for (int l = 0; l < LANES; l++) ramp.place[l] = (integer)(l * step);
+    return (ivec)v_load(ramp.lanes);
+}
+
+/* The first of equals and the last NaN wins. Taps come in that order, and stand at the group's place + place[t]; or, if
+ * `paired`, in any, and their places are read from x_place. */
+INLINE void NAME(argmax_group)(const int paired, const NAME(pool_form) form, const NAME(pool_group) group, real *y, real *y_place,
+                               const real *x, const real *x_place, const int64_t *offset, const int64_t *place, ivec ramp) {
     vec most[PARTS];
     ivec best[PARTS];
-    FOR_GROUP most[k] = taps ? GROUP_LOAD(x + offset[0], x_gap) : CONSTANT(-__builtin_inf());
-    FOR_GROUP best[k] = !taps ? SPLAT(-1) : paired ? (ivec)GROUP_LOAD(x_place + offset[0], x_gap) : SPLAT(here + k * here_gap + place[0]);
-    for (int64_t t = 1; t < taps; t++)
-        FOR_GROUP {
-            const vec v = GROUP_LOAD(x + offset[t], x_gap);
-            const ivec there = paired ? (ivec)GROUP_LOAD(x_place + offset[t], x_gap) : SPLAT(here + k * here_gap + place[t]);
+    FOR_PARTS most[k] = form.taps ? PART_LOAD(x + offset[0]) : CONSTANT(-__builtin_inf());
+    FOR_PARTS best[k] = !form.taps ? SPLAT(-1) : paired ? (ivec)PART_LOAD(x_place + offset[0]) : SPLAT(place[0]);
+    for (int64_t t = 1; t < form.taps; t++)
+        FOR_PARTS {
+            const vec v = PART_LOAD(x + offset[t]);
+            const ivec there = paired ? (ivec)PART_LOAD(x_place + offset[t]) : SPLAT(place[t]);
             ivec better = (v > most[k]) | (v != v);
             if (paired)
                 better = (v > most[k]) | ((v == most[k]) & (there < best[k])) |
@@ -120,53 +186,50 @@ INLINE void NAME(argmax_group)(const int parts, const int64_t count, const int p
             most[k] = NAME(select)(better, v, most[k]);
             best[k] = (there & better) | (best[k] & ~better);
         }
-    if (y) FOR_GROUP GROUP_STORE(y, y_gap, most[k]);
-    FOR_GROUP GROUP_STORE(y_place, y_gap, (vec)best[k]);
+    if (!paired && form.taps) FOR_PARTS best[k] += ramp + SPLAT(group.here + k * group.here_gap);
+    if (y) FOR_PARTS PART_STORE(y, most[k]);
+    FOR_PARTS PART_STORE(y_place, (vec)best[k]);
 }
 
-INLINE void NAME(argmax_grid)(const int paired, const int64_t taps, const pool_args *args) {
+INLINE void NAME(argmax_grid)(const int paired, const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset, *place = args->place;
+    const ivec ramp = NAME(ramp)(args->here_lane);
     real *y = args->y, *y_place = args->y_place;
-    FOR_GROUPS(args, NAME(argmax_group)(parts, count, paired, taps, y ? y + y_at : 0, y_place + y_at, y_gap, x + x_at,
-                                        paired ? x_place + x_at : 0, x_gap, offset, place, here, here_gap);)
+    FOR_GROUPS(NAME(argmax_group)(paired, form, group, y ? y + y_at : 0, y_place + y_at, x + x_at, paired ? x_place + x_at : 0,
+                                  offset, place, ramp););
 }
 
 static void NAME(pool_argmax)(const pool_args *args) {
-    if (args->x_place) NAME(argmax_grid)(1, args->taps, args);
-    else if (args->taps == 4) NAME(argmax_grid)(0, 4, args);
-    else if (args->taps == 9) NAME(argmax_grid)(0, 9, args);
-    else NAME(argmax_grid)(0, args->taps, args);
+    if (args->x_place) RUN_FORM(NAME(argmax_grid)(1, form, args), args->taps, args->x_lane, args->y_lane, 0)
+    RUN_COMMON_FORMS(NAME(argmax_grid)(0, form, args), 4, 9)
 }
 
-INLINE void NAME(claim_group)(const int parts, const int64_t count, const int64_t taps, real *y, int64_t y_gap, const real *x,
-                              const real *x_place, int64_t x_gap, const int64_t *offset, int64_t here, int64_t here_gap) {
-    vec sum[PARTS];
-    FOR_GROUP sum[k] = ZERO;
-    for (int64_t t = 0; t < taps; t++)
-        FOR_GROUP {
-            const ivec mine = (ivec)GROUP_LOAD(x_place + offset[t], x_gap) == SPLAT(here + k * here_gap);
-            sum[k] = sum[k] + (vec)(mine & (ivec)GROUP_LOAD(x + offset[t], x_gap));
+INLINE void NAME(claim_group)(const NAME(pool_form) form, const NAME(pool_group) group, real *y, const real *x,
+                              const real *x_place, const int64_t *offset, ivec ramp) {
+    vec sum[2][PARTS];
+    for (int i = 0; i <= form.in_pairs; i++)
+        FOR_PARTS {
+            const ivec self = ramp + SPLAT(group.here + k * group.here_gap + i);
+            sum[i][k] = ZERO;
+            for (int64_t t = 0; t < form.taps; t++) {
+                const ivec mine = (ivec)PART_LOAD(x_place + offset[t]) == self;
+                sum[i][k] = sum[i][k] + (vec)(mine & (ivec)PART_LOAD(x + offset[t]));
+            }
         }
-    FOR_GROUP GROUP_STORE(y, y_gap, sum[k]);
+    if (form.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, sum[0][k], sum[1][k]);
+    else FOR_PARTS PART_STORE(y, sum[0][k]);
 }
 
-INLINE void NAME(claim_grid)(const int64_t taps, const pool_args *args) {
+INLINE void NAME(claim_grid)(const NAME(pool_form) form, const pool_args *args) {
     const real *x = args->x, *x_place = args->x_place;
     const int64_t *offset = args->offset;
+    const ivec ramp = NAME(ramp)(args->here_lane);
     real *y = args->y;
-    FOR_GROUPS(args, NAME(claim_group)(parts, count, taps, y + y_at, y_gap, x + x_at, x_place + x_at, x_gap, offset, here,
-                                       here_gap);)
+    FOR_GROUPS(NAME(claim_group)(form, group, y + y_at, x + x_at, x_place + x_at, offset, ramp););
 }
 
-static void NAME(pool_claim)(const pool_args *args) {
-    switch (args->taps) {
-    case 1: NAME(claim_grid)(1, args); break;
-    case 2: NAME(claim_grid)(2, args); break;
-    case 4: NAME(claim_grid)(4, args); break;
-    default: NAME(claim_grid)(args->taps, args);
-    }
-}
+static void NAME(pool_claim)(const pool_args *args) { RUN_COMMON_FORMS(NAME(claim_grid)(form, args), 1, 2) }
 
 static void NAME(pool_scatter)(void *dx_, const void *dy_, const void *place_, int64_t pixels, int64_t channels) {
     real *dx = dx_;
@@ -194,10 +257,13 @@ static void NAME(pool_number)(int64_t *y, int64_t step, int64_t channel_step, co
             }
 }
 #undef FOLDED_TAPS
+#undef RUN_FORM
+#undef RUN_TAPS
+#undef RUN_COMMON_FORMS
 #undef GROUP
-#undef FOR_PIXELS
 #undef FOR_GROUPS
-#undef GROUP_LOAD
-#undef GROUP_STORE
-#undef FOR_GROUP
+#undef FOR_PARTS
+#undef PART_LOAD
+#undef PART_STORE
+#undef PART_STORE_PAIRS
 #undef SPLAT

@@ -50,3 +50,5 @@
 #undef SUM_ROW
 #undef v_interleave
 #undef v_transpose
+#undef v_load_even
+#undef v_store_even

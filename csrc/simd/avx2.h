@@ -29,6 +29,42 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #endif
 }
 
+/* The first n lanes, in halves: masked stores are slow on AMD's processors. */
+static inline void NAME(store_n)(real *p, vec v, int64_t n) {
+    if (n >= LANES) {
+        AVX2(storeu)(p, v);
+        return;
+    }
+#if REAL_BITS == 32
+    __m128 half = _mm256_castps256_ps128(v);
+    if (n & 4) _mm_storeu_ps(p, half), half = _mm256_extractf128_ps(v, 1), p += 4;
+    if (n & 2) _mm_storel_pi((__m64 *)p, half), half = _mm_movehl_ps(half, half), p += 2;
+    if (n & 1) _mm_store_ss(p, half);
+#else
+    __m128d half = _mm256_castpd256_pd128(v);
+    if (n & 2) _mm_storeu_pd(p, half), half = _mm256_extractf128_pd(v, 1), p += 2;
+    if (n & 1) _mm_store_sd(p, half);
+#endif
+}
+
+/* p[0], p[2], … of LANES lanes; nothing past the last is read, and what lies between is kept */
+static inline vec NAME(load_even)(const real *p) {
+    const vec a = AVX2(loadu)(p), b = AVX2(loadu)(p + LANES - 1); /* of b the odd ones */
+#if REAL_BITS == 32
+    const __m256d halves = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xd8));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8));
+#else
+    return _mm256_permute4x64_pd(_mm256_shuffle_pd(a, b, 0xa), 0xd8);
+#endif
+}
+static inline void NAME(store_even)(real *p, vec v) {
+    vec low, high;
+    NAME(interleave)(v, v, &low, &high);
+    low = AVX2(blend)(AVX2(loadu)(p), low, 0x55 & ((1 << LANES) - 1));
+    high = AVX2(blend)(AVX2(loadu)(p + LANES - 1), high, 0xaa & ((1 << LANES) - 1));
+    AVX2(storeu)(p, low), AVX2(storeu)(p + LANES - 1, high);
+}
+
 /* Transposes LANES vectors: within halves of the registers first, which is quick, then across. */
 static inline void NAME(transpose_square)(vec a[LANES]) {
 #if REAL_BITS == 32
@@ -55,7 +91,7 @@ static inline void NAME(transpose_square)(vec a[LANES]) {
 #define v_load(p) AVX2(loadu)(p)
 #define v_store(p, v) AVX2(storeu)(p, v)
 #define v_load_n(p, n) AVX2(maskload)(p, NAME(first)(n))
-#define v_store_n(p, v, n) AVX2(maskstore)(p, NAME(first)(n), v)
+#define v_store_n(p, v, n) NAME(store_n)(p, v, n)
 #define v_fma(a, b, c) AVX2(fmadd)(a, b, c)
 #define v_max(a, b) AVX2(max)(a, b)
 #define v_min(a, b) AVX2(min)(a, b)
@@ -63,3 +99,5 @@ static inline void NAME(transpose_square)(vec a[LANES]) {
 #define v_sqrt(a) AVX2(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
 #define v_transpose(a) NAME(transpose_square)(a)
+#define v_load_even(p) NAME(load_even)(p)
+#define v_store_even(p, v) NAME(store_even)(p, v)

@@ -25,6 +25,22 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
     *low = AVX512(permutex2var)(a, first, b), *high = AVX512(permutex2var)(a, second, b);
 }
 
+/* p[0], p[2], … of LANES lanes; nothing past the last is read, and what lies between is kept */
+static inline vec NAME(load_even)(const real *p) {
+#if REAL_BITS == 32
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+#else
+    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 9, 11, 13, 15);
+#endif
+    return AVX512(permutex2var)(AVX512(loadu)(p), even, AVX512(loadu)(p + LANES - 1));
+}
+static inline void NAME(store_even)(real *p, vec v) {
+    vec low, high;
+    NAME(interleave)(v, v, &low, &high);
+    AVX512(mask_storeu)(p, AVX512_MASK(LANES) & 0x5555, low);
+    AVX512(mask_storeu)(p + LANES - 1, AVX512_MASK(LANES) & 0xaaaa, high);
+}
+
 #define v_set1(x) AVX512(set1)(x)
 #define v_load(p) AVX512(loadu)(p)
 #define v_store(p, v) AVX512(storeu)(p, v)
@@ -36,3 +52,5 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_max_nan(a, b) AVX512(mask_mov)(v_max(a, b), AVX512_NAN(a), a)
 #define v_sqrt(a) AVX512(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
+#define v_load_even(p) NAME(load_even)(p)
+#define v_store_even(p, v) NAME(store_even)(p, v)

@@ -22,6 +22,15 @@ static inline void NAME(store_n)(real *p, vec v, int64_t n) {
     for (int i = 0; i < LANES; i++) if (i < n) p[i] = lanes[i];
 }
 
+/* p[0], p[2], … of LANES lanes; nothing past the last is read, and what lies between is kept */
+static inline vec NAME(load_even)(const real *p) {
+    const vec b = NEON(vld1)(p + LANES - 1);
+    return NEON(vuzp1)(NEON(vld1)(p), NEON(vext)(b, b, 1));
+}
+static inline void NAME(store_even)(real *p, vec v) {
+    for (int i = 0; i < LANES; i++) p[2 * i] = v[i];
+}
+
 #define v_set1(x) NEON_SET1(x)
 #define v_load(p) NEON(vld1)(p)
 #define v_store(p, v) NEON(vst1)(p, v)
@@ -33,3 +42,5 @@ static inline void NAME(store_n)(real *p, vec v, int64_t n) {
 #define v_max_nan(a, b) NEON(vmax)(a, b)
 #define v_sqrt(a) NEON(vsqrt)(a)
 #define v_interleave(a, b, low, high) (*(low) = NEON(vzip1)(a, b), *(high) = NEON(vzip2)(a, b))
+#define v_load_even(p) NAME(load_even)(p)
+#define v_store_even(p, v) NAME(store_even)(p, v)

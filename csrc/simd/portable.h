@@ -44,6 +44,16 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
     *low = l, *high = h;
 }
 
+/* p[0], p[2], … of LANES lanes */
+static inline vec NAME(load_even)(const real *p) {
+    vec v;
+    for (int i = 0; i < LANES; i++) v[i] = p[2 * i];
+    return v;
+}
+static inline void NAME(store_even)(real *p, vec v) {
+    for (int i = 0; i < LANES; i++) p[2 * i] = v[i];
+}
+
 #define v_set1(x) NAME(set1)(x)
 #define v_load(p) (*(const vec *)(p))
 #define v_store(p, v) (*(vec *)(p) = (v))
@@ -55,3 +65,5 @@ static inline void NAME(interleave)(vec a, vec b, vec *low, vec *high) {
 #define v_max_nan(a, b) NAME(max_nan)(a, b)
 #define v_sqrt(a) NAME(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
+#define v_load_even(p) NAME(load_even)(p)
+#define v_store_even(p, v) NAME(store_even)(p, v)

@@ -136,7 +136,7 @@ static void test_conv(int bits, int last, pyconv_conv p, int threads) {
 /* Pooling with square windows: all passes. */
 static void test_pool(int bits, int last, int64_t c, const int64_t in[3], int64_t k, int64_t stride, int64_t pad,
                       int threads) {
-    int64_t tables_of[3 * 3 * 64], *table = tables_of, *start[3], *count[3];
+    int64_t tables_of[3 * 5 * 64], *table = tables_of, *start[3], *count[3];
     pyconv_pool p = {.n = 2, .c = c, .real_bits = bits, .windows = tables_of};
     for (int a = 0; a < 3; a++) {
         const int64_t kernel = in[a] == 1 ? 1 : k, before = in[a] == 1 ? 0 : pad, s = in[a] == 1 ? 1 : stride;
@@ -153,6 +153,15 @@ static void test_pool(int bits, int last, int64_t c, const int64_t in[3], int64_
             table[2 * out + o] = kernel;
         }
         table += 3 * out;
+        for (int64_t i = 0; i < in[a]; i++) {
+            table[i] = table[in[a] + i] = 0;
+            for (int64_t o = out - 1; o >= 0; o--)
+                if (start[a][o] <= i && i < start[a][o] + count[a][o]) {
+                    table[i] = o;
+                    table[in[a] + i]++;
+                }
+        }
+        table += 2 * in[a];
     }
     array x = new_array(bits, last, (int64_t[]){p.n, c, in[0], in[1], in[2]}), dx = new_array(bits, last, x.shape);
     array y = new_array(bits, last, (int64_t[]){p.n, c, p.out[0], p.out[1], p.out[2]});
@@ -185,20 +194,30 @@ static void test_pool(int bits, int last, int64_t c, const int64_t in[3], int64_
                 most[iy] = get(&x, best);
                 most_dx[best] += get(&dy, iy);
             }
-    void *memory = 0;
-    if (posix_memalign(&memory, 64, pyconv_pool_workspace(&p, threads) + 64)) abort();
-    pyconv_max_pool(&p, x.data, y.data, memory, threads);
-    check("max_pool", &y, most, 0);
-    pyconv_avg_pool(&p, x.data, y.data, memory, threads);
-    check("avg_pool", &y, mean, 1e-5);
-    pyconv_max_pool_indices(&p, x.data, indices, memory, threads);
-    for (int64_t i = 0; i < y.size; i++) set(&y, i, (double)indices[i]);
-    check("max_pool_indices", &y, place, 0);
-    pyconv_max_pool_backward(&p, dy.data, x.data, dx.data, memory, threads);
-    check("max_pool_backward", &dx, most_dx, 0);
-    pyconv_avg_pool_backward(&p, dy.data, dx.data, memory, threads);
-    check("avg_pool_backward", &dx, mean_dx, 1e-5);
-    free(memory), free(x.data), free(dx.data), free(y.data), free(dy.data), free(indices);
+    for (int pass = PYCONV_MAX_POOL; pass <= PYCONV_AVG_POOL_BACKWARD; pass++) {
+        void *memory = 0;
+        const size_t bytes = pyconv_pool_workspace(&p, pass, threads);
+        if (posix_memalign(&memory, 64, bytes + 64)) abort();
+        if (pass == PYCONV_MAX_POOL) {
+            pyconv_max_pool(&p, x.data, y.data, memory, threads);
+            check("max_pool", &y, most, 0);
+        } else if (pass == PYCONV_MAX_POOL_INDICES) {
+            pyconv_max_pool_indices(&p, x.data, indices, memory, threads);
+            for (int64_t i = 0; i < y.size; i++) set(&y, i, (double)indices[i]);
+            check("max_pool_indices", &y, place, 0);
+        } else if (pass == PYCONV_MAX_POOL_BACKWARD) {
+            pyconv_max_pool_backward(&p, dy.data, x.data, dx.data, memory, threads);
+            check("max_pool_backward", &dx, most_dx, 0);
+        } else if (pass == PYCONV_AVG_POOL) {
+            pyconv_avg_pool(&p, x.data, y.data, memory, threads);
+            check("avg_pool", &y, mean, 1e-5);
+        } else {
+            pyconv_avg_pool_backward(&p, dy.data, dx.data, memory, threads);
+            check("avg_pool_backward", &dx, mean_dx, 1e-5);
+        }
+        free(memory);
+    }
+    free(x.data), free(dx.data), free(y.data), free(dy.data), free(indices);
     free(most), free(mean), free(place), free(most_dx), free(mean_dx);
 }
 
@@ -218,6 +237,31 @@ static void test_move(int bits, int64_t rows, int64_t columns) {
     pyconv_table(bits)->spread_block(from.data, 1, rows, to.data, columns, rows, columns);
     check("spread_block", &from, back, 0);
     free(from.data), free(to.data), free(transposed), free(back);
+}
+
+/* Loads and stores of lanes two apart, by pooling with windows of one pixel; and of pairs. */
+static void test_lanes(int bits, int64_t n) {
+    array x = new_array(bits, 0, (int64_t[]){2 * n - 1, 1, 1, 1, 1}), y = new_array(bits, 0, (int64_t[]){n, 1, 1, 1, 1});
+    array pairs = new_array(bits, 0, (int64_t[]){2 * n, 1, 1, 1, 1});
+    double *expected = malloc((size_t)(2 * n) * sizeof *expected);
+    const int64_t offset = 0;
+    pool_args args = {.offset = &offset, .taps = 1, .rows = 1, .pixels = 1, .lanes = n, .divisor = 1};
+    args.x = x.data, args.y = y.data, args.x_lane = 2, args.y_lane = 1;
+    for (int64_t i = 0; i < n; i++) expected[i] = get(&x, 2 * i);
+    pyconv_table(bits)->pool_sum(&args);
+    check("load_even", &y, expected, 0);
+    args.x = y.data, args.y = x.data, args.x_lane = 1, args.y_lane = 2;
+    for (int64_t i = 0; i < 2 * n - 1; i++) {
+        if (i % 2 == 0) set(&x, i, 9);
+        expected[i] = i % 2 ? get(&x, i) : get(&y, i / 2);
+    }
+    pyconv_table(bits)->pool_sum(&args);
+    check("store_even", &x, expected, 0);
+    args.y = pairs.data, args.in_pairs = 1;
+    for (int64_t i = 0; i < 2 * n; i++) expected[i] = get(&y, i / 2);
+    pyconv_table(bits)->pool_sum(&args);
+    check("store_pairs", &pairs, expected, 0);
+    free(x.data), free(y.data), free(pairs.data), free(expected);
 }
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
@@ -301,10 +345,15 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
                 test_pool(bits, last, 37, (int64_t[]){1, 10, 9}, 3, 2, 1, threads);
                 test_pool(bits, last, 5, (int64_t[]){5, 6, 7}, 3, 1, 1, threads);
                 test_pool(bits, last, 18, (int64_t[]){1, 8, 8}, 8, 1, 0, threads);
+                test_pool(bits, last, 2, (int64_t[]){1, 8, 63}, 3, 2, 1, threads);
+                test_pool(bits, last, 3, (int64_t[]){1, 7, 60}, 3, 1, 1, threads);
+                test_pool(bits, last, 9, (int64_t[]){1, 1, 61}, 40, 1, 0, threads);
+                test_pool(bits, last, 7, (int64_t[]){1, 13, 40}, 12, 1, 6, threads);
             }
         for (int64_t n = 1; n < 200; n = 2 * n + 1) {
             test_rows(bits, n);
             test_move(bits, n, 5), test_move(bits, 33, n);
+            test_lanes(bits, n);
         }
     }
     printf("%s: %s\n", name, failures ? "failed" : "passed");

@@ -5,6 +5,8 @@ the one that PYCONV_ISA names.
 """
 
 import ctypes
+import itertools
+import math
 import multiprocessing
 import os
 import subprocess
@@ -300,6 +302,56 @@ def test_pooling_on_every_instruction_set(isa):
                 kernels.run(name, y, x, windows)
             getattr(naive_pool, name)(expected, x, windows)
             np.testing.assert_array_equal(y, expected)
+
+
+POOLINGS = {  # name: (shape, spec), such that every way through csrc/pool*.c is taken on every instruction set
+    "pairs": ((2, 3, 12, 70), PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1))),
+    "odd": ((2, 3, 13, 71), PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1), False, False)),
+    "overlapping": ((1, 5, 9, 66), PoolSpec((3, 3), (1, 1), ((1, 1),) * 2, (1, 1))),
+    "separable": ((1, 19, 14, 40), PoolSpec((9, 9), (1, 1), ((4, 4),) * 2, (1, 1))),
+    "doubled rows": ((2, 5, 170), PoolSpec((37,), (1,), ((18, 18),), (1,))),
+    "doubled columns": ((1, 3, 90, 33), PoolSpec((31, 3), (1, 1), ((15, 15), (1, 1)), (1, 1), False, False)),
+    "doubled both": ((1, 18, 50, 60), PoolSpec((30, 25), (1, 1), ((3, 0), (0, 7)), (1, 1))),
+    "planes": ((5, 40, 4, 4), PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1))),
+    "tiles": ((1, 33, 70, 90), PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1))),
+    "wide stride": ((2, 3, 11, 80), PoolSpec((3, 3), (3, 3), ((1, 0),) * 2, (1, 1), True)),
+    "volume": ((1, 3, 6, 7, 40), PoolSpec((2, 2, 2), (2, 2, 2), ((1, 0),) * 3, (1, 1, 1))),
+    "adaptive": ((2, 3, 20, 50), AdaptivePoolSpec((3, 24))),
+    "global": ((2, 20, 31, 17), AdaptivePoolSpec((1, 1))),
+    "dilated": ((1, 3, 20, 60), PoolSpec((2, 3), (1, 2), ((1, 1), (2, 2)), (2, 2))),
+}
+
+
+@both_types
+@pytest.mark.parametrize("name", POOLINGS)
+def test_every_way_of_pooling(isa, name, dtype):
+    """Against the naive backend, exactly, between all pairs of the memory orders that matter here."""
+    rng = np.random.default_rng(8)
+    shape, spec = POOLINGS[name]
+    windows, small = spec.windows(shape[2:]), (*shape[:2], *spec.output_size(shape[2:]))
+    x, dy = integers(rng, shape, np.float64), integers(rng, small, np.float64)
+    if not isinstance(spec, AdaptivePoolSpec):
+        dy *= math.prod(spec.kernel_size)  # an average's shares are integers too where all windows are whole
+    x[rng.random(shape) < 0.02] = np.nan
+    finite = np.nan_to_num(x, nan=3)
+    calls = {
+        "max_pool": (small, dtype, (x,)),
+        "max_pool_indices": (small, np.int64, (x,)),
+        "max_pool_backward": (shape, dtype, (dy, x)),
+        "avg_pool": (small, dtype, (finite,)),
+        "avg_pool_backward": (shape, dtype, (dy,)),
+    }
+    for kernel, (size, out_dtype, inputs) in calls.items():
+        if kernel.startswith("avg") and name == "dilated":
+            continue  # averages know no dilation
+        expected = np.empty(size, np.promote_types(out_dtype, np.float64) if out_dtype != np.int64 else np.int64)
+        getattr(naive_pool, kernel)(expected, *inputs, windows)
+        for order_in, order_out in itertools.product(("C", "channels_last", "sliced"), repeat=2):
+            out = arranged(np.full(size, -7, out_dtype), order_out)
+            with kernels.backend("native"):
+                kernels.run(kernel, out, *(arranged(a.astype(dtype), order_in) for a in inputs), windows)
+            rtol = 0 if kernel.startswith("max") else 4 * np.finfo(dtype).eps
+            np.testing.assert_allclose(out, expected, rtol=rtol, atol=rtol * 64, err_msg=f"{kernel} {order_in} {order_out}")
 
 
 def test_refusals():
