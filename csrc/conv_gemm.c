@@ -1,85 +1,175 @@
 /* The general engine: an indirect GEMM over tiles of the output.
  *
- * A task takes one tile of pixels, one group and a share of the output channels. The tile's input is read in place where
- * it is channels-last and needs no padding, else from a copy in the worker's scratch. Weights are packed first, into
- * panels of nr output channels: [group][panel][tap][input channel][nr].
+ * A task takes one tile of pixels, one group and a share of the output channels, in all phases, and adds up its products
+ * a block of input channels at a time, so that the block of the tile's input and a block of weights stay in L2. The input
+ * is read in place where it is channels-last and needs no padding, else from a copy in the worker's scratch. Weights are
+ * packed into panels of nr columns: [group][set][panel][channel block][tap][channel][nr]. Where one tile is all there is, so
+ * that each weight is used once, a task packs its own and nothing waits.
  */
 #include "conv.h"
+#include "rows.h"
 #include "threads.h"
 #include "workspace.h"
 
-#include <string.h>
+enum {
+    TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
+    PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
+    SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
+    FEWEST_CHANNELS = 16,   /* of a block, where there are several */
+    PACK_CHANNELS = 32,     /* input channels that are packed at a time */
+    TASKS_A_THREAD = 4,
+    CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
+};
 
-enum { SCRATCH_BYTES = 192 << 10 }; /* a tile's input: together with a weight panel it should stay in L2 */
+/* Taps as runs of the register tile. */
+typedef struct {
+    int64_t *offset, runs, length;
+} tap_runs;
+
+/* The taps and panels of a set of phases. */
+typedef struct {
+    int64_t taps, begin, panel; /* its panels stand at begin, begin + panel, …, in elements */
+    int64_t own;                /* where a task that packs for itself puts the one block it needs */
+    tap_runs in_place, copied;  /* for inputs read where they are, and from scratch */
+} tap_set;
+
+/* Where a tap of the kernel goes in packed weights: which tap of which set, and the first of its lanes. */
+typedef struct {
+    int64_t set, tap, lane;
+} tap_home;
 
 typedef struct {
-    correlation q;
-    const conv_problem *problem;
+    conv_problem problem;
     tiling cutting;
-    int64_t panels, taps, panel_bytes;
-    int64_t shares, panels_a_share; /* how the panels of a group are split between tasks */
-    char *packed, *offsets, *scratch;
-    int64_t scratch_bytes, tile_bytes;
+    column_layout layout;
+    tap_set *sets;
+    tap_home *homes;
+    int64_t kernel_taps, group_elements; /* of packed weights */
+    int64_t block_channels, blocks;      /* of input channels */
+    int ragged;                          /* the last block is smaller than the others */
+    int64_t shares, panels_a_share;
+    int packs_itself; /* tasks pack what they need */
+    char *packed, *scratch;
+    int64_t *held; /* a worker: the tile and group whose input its scratch holds, or -1 */
+    int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
 } conv_job;
 
-/* Runs of the GEMM: one a kernel row where a row's taps and channels lie side by side, else one a tap. */
-static int merges_row(const correlation *q, int64_t pixel_step) { return q->axes[WIDTH].dilation == 1 && pixel_step == q->ci; }
-
-static void pack_panel(void *context, int64_t i, int worker) {
-    (void)worker;
-    const conv_job *job = context;
-    const correlation *q = &job->q;
-    const kernel_table *table = q->table;
-    int64_t size = q->size, group = i / job->panels, k = i % job->panels * table->nr;
-    int64_t columns = min_of(table->nr, q->co - k);
-    char *to = job->packed + i * job->panel_bytes;
-    if (columns < table->nr) memset(to, 0, (size_t)job->panel_bytes);
-    const weight_view *view = &job->problem->weights;
-    const char *from = view->w + (group * view->group_step + k * view->k_step) * size;
-    for (int64_t d = 0; d < q->axes[DEPTH].taps; d++)
-        for (int64_t h = 0; h < q->axes[HEIGHT].taps; h++)
-            for (int64_t w = 0; w < q->axes[WIDTH].taps; w++) {
-                table->copy_block(to, table->nr, from + tap_offset(view, d, h, w) * size, view->c_step, view->k_step, q->ci,
-                                  columns);
-                to += q->ci * table->nr * size;
-            }
+static tap_runs as_runs(const conv_job *job, int64_t *offset, int64_t taps) {
+    tap_runs runs = {.offset = offset, .runs = taps, .length = job->block_channels};
+    if (!job->ragged) runs.runs = join_runs(offset, taps, &runs.length);
+    return runs;
 }
 
-/* Where a tile is read from. */
+static void list_sets(conv_job *job) {
+    const conv_problem *problem = &job->problem;
+    const correlation *q = &problem->q;
+    int64_t steps[AXES];
+    dense_steps(job->cutting.reach, job->block_channels, steps);
+    for (int64_t s = 0; s < job->layout.sets; s++) {
+        tap_set *set = &job->sets[s];
+        int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s), n = 0;
+        list_phase_taps(problem, first, phases, q->x_step, set->in_place.offset);
+        list_phase_taps(problem, first, phases, steps, set->copied.offset);
+        set->in_place = as_runs(job, set->in_place.offset, set->taps);
+        set->copied = as_runs(job, set->copied.offset, set->taps);
+        FOR_EACH_TAP(q, at) {
+            int present = 0;
+            for (int64_t i = 0; i < phases; i++) {
+                int64_t tap = kernel_tap(problem, first + i, at);
+                if (tap < 0) continue;
+                present = 1;
+                job->homes[tap] = (tap_home){s, n, i * q->co};
+            }
+            n += present;
+        }
+    }
+}
+
+static int64_t channels_of_block(const conv_job *job, int64_t block) {
+    return min_of(job->block_channels, job->problem.q.ci - block * job->block_channels);
+}
+
+/* Where a set's weights for one panel and channel block stand among those of a group, in elements. */
+static int64_t weights_at(const conv_job *job, const tap_set *set, int64_t panel, int64_t block) {
+    if (job->packs_itself) return set->own;
+    return set->begin + panel * set->panel + block * set->taps * job->block_channels * job->layout.width;
+}
+
+/* Packs the weights of nr output channels and one block of input channels of a group, for all phases. `rows` is scratch. */
+static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int64_t block, int64_t *rows, char *to) {
+    const conv_problem *problem = &job->problem;
+    const correlation *q = &problem->q;
+    const weight_view *view = &problem->weights;
+    const kernel_table *table = q->table;
+    const int64_t nr = table->nr, size = q->size, taps = job->kernel_taps, columns = min_of(nr, q->co - panel * nr);
+    const int64_t first = block * job->block_channels, channels = channels_of_block(job, block);
+    const char *from = view->w + (group * view->group_step + panel * nr * view->k_step + first * view->c_step) * size;
+    if (columns < nr) /* lanes that no weight fills, or taps that not all phases have */
+        for (int64_t s = 0; s < job->layout.sets; s++)
+            memset(to + weights_at(job, &job->sets[s], panel, block) * size, 0, (size_t)(job->sets[s].taps * channels * nr * size));
+    for (int64_t t = 0; t < taps; t++) {
+        const tap_home *home = &job->homes[t];
+        rows[t] = weights_at(job, &job->sets[home->set], panel, block) + home->tap * channels * nr + home->lane;
+    }
+    if (!taps_are_contiguous(problem) || view->k_step == 1 || view->c_step == 1) {
+        for (int64_t t = 0; t < taps; t++)
+            table->copy_block(to + rows[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, channels, columns);
+        return;
+    }
+    /* taps follow each other in memory, and where c_step says so the channels do too: both are transposed as they lie */
+    int64_t from_offset[MAX_NR], together = view->c_step == taps ? PACK_CHANNELS : 1;
+    for (int64_t j = 0; j < columns; j++) from_offset[j] = j * view->k_step;
+    for (int64_t i = taps; i < together * taps; i++) rows[i] = rows[i - taps] + nr;
+    for (int64_t c = 0; c < channels; c += together)
+        table->pack(to + c * nr * size, rows, from + c * view->c_step * size, from_offset, min_of(together, channels - c) * taps, columns);
+}
+
+static void pack_task(void *context, int64_t i, int worker) {
+    const conv_job *job = context;
+    const int64_t group = i / job->layout.panels_a_set, panel = i % job->layout.panels_a_set;
+    int64_t *rows = (int64_t *)(job->scratch + worker * job->scratch_bytes);
+    for (int64_t block = 0; block < job->blocks; block++)
+        pack_weights(job, group, panel, block, rows, job->packed + group * job->group_elements * job->problem.q.size);
+}
+
+/* One block of channels of a tile's input, and which block it is. */
 typedef struct {
     const char *base;
-    int64_t steps[AXES], runs, length;
-    const int64_t *offset;
+    int64_t steps[AXES], group, block, channels;
+    int in_place;
 } input_view;
 
-static input_view view_input(const conv_job *job, const tile *t, int64_t group, char *scratch) {
-    const correlation *q = &job->q;
-    int64_t all_taps = max_of(1, job->taps);
-    input_view view;
-    int in_place = q->x_channel == 1 && is_interior(q, t);
-    if (in_place) {
+static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block, char *scratch, int64_t *held) {
+    const correlation *q = &job->problem.q;
+    input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
+    const int64_t channel = view.group * q->ci + block * job->block_channels;
+    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t);
+    if (view.in_place) {
         memcpy(view.steps, q->x_step, sizeof view.steps);
-        view.base = tile_input(q, t) + group * q->ci * q->size;
-    } else {
-        gather_tile(q, &job->cutting, t, group * q->ci, q->ci, scratch);
-        dense_steps(job->cutting.reach, q->ci, view.steps);
-        view.base = scratch;
+        view.base = tile_input(q, t) + channel * q->size;
+        return view;
     }
-    int merged = merges_row(q, view.steps[WIDTH]);
-    view.offset = (const int64_t *)job->offsets + (in_place ? 0 : all_taps);
-    view.length = merged ? q->ci * q->axes[WIDTH].taps : q->ci;
-    view.runs = merged ? q->axes[DEPTH].taps * q->axes[HEIGHT].taps * min_of(1, q->axes[WIDTH].taps) : job->taps;
+    dense_steps(job->cutting.reach, job->block_channels, view.steps);
+    if (*held != place * job->blocks + block) gather_tile(q, &job->cutting, t, channel, view.channels, job->block_channels, scratch);
+    *held = place * job->blocks + block;
     return view;
 }
 
 /* Runs the register tile over all pixels of a tile for one panel; pixel p of the tile goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const char *panel, const char *bias, char *c,
-                     const int64_t c_steps[AXES]) {
-    const correlation *q = &job->q;
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, const char *bias,
+                     char *c, const int64_t c_steps[AXES]) {
+    const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
     const int64_t size = q->size, width = t->extent[WIDTH], a_step = in->steps[WIDTH] * q->axes[WIDTH].step;
-    tile_args args = {.offset = in->offset, .runs = in->runs, .length = in->length, .step = 1, .b = panel, .bias = bias};
+    const tap_runs *runs = in->in_place ? &set->in_place : &set->copied;
+    tile_args args = {.offset = runs->offset,
+                      .runs = runs->runs,
+                      .length = job->ragged ? in->channels : runs->length,
+                      .step = 1,
+                      .b = panel,
+                      .bias = bias,
+                      .accumulate = in->block > 0};
     /* rows of one base pointer are neighbours along the width; where it has but one pixel they are that pixel again */
     args.row_step = width < pair ? 0 : a_step;
     args.c_row_step = width < pair ? 0 : c_steps[WIDTH];
@@ -88,10 +178,15 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
         const char *a_row = in->base + input_offset(q, at, in->steps) * size;
         char *c_row = c + output_offset(at, c_steps) * size;
         for (int64_t w = 0; w < width; w += pair) {
-            int64_t pixel = max_of(0, min_of(w, width - pair)); /* an odd last pixel is computed with its neighbour */
-            args.a[groups] = a_row + pixel * a_step * size;
-            args.c[groups] = c_row + pixel * c_steps[WIDTH] * size;
-            if (++groups == table->groups) {
+            /* an odd last pixel is computed with its neighbour, in one call with it: else that would be added to twice */
+            int64_t pixel = max_of(0, min_of(w, width - pair)), alone = pixel < w && groups == 0;
+            args.a[groups] = a_row + (alone ? w : pixel) * a_step * size;
+            args.c[groups] = c_row + (alone ? w : pixel) * c_steps[WIDTH] * size;
+            if (alone) {
+                tile_args last = args;
+                last.row_step = last.c_row_step = 0;
+                table->tile(1, &last);
+            } else if (++groups == table->groups) {
                 table->tile(groups, &args);
                 groups = 0;
             }
@@ -100,70 +195,114 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
     if (groups) table->tile(groups, &args);
 }
 
-/* Copies a tile of nr columns a pixel to where it belongs in y. */
-static void spread(const correlation *q, const tile *t, const char *from, const int64_t steps[AXES], char *y, int64_t columns) {
+/* Copies `channels` columns of a tile to where they belong in y. */
+static void spread(const correlation *q, const tile *t, const char *from, const int64_t steps[AXES], char *y, int64_t channels) {
     FOR_EACH_ROW(t, at)
         q->table->spread_block(y + output_offset(at, q->y_step) * q->size, q->y_step[WIDTH], q->y_channel,
-                               from + output_offset(at, steps) * q->size, steps[WIDTH], t->extent[WIDTH], columns);
+                               from + output_offset(at, steps) * q->size, steps[WIDTH], t->extent[WIDTH], channels);
+}
+
+/* What one block of channels adds to one panel of one set: the outputs of nr channels, or of few channels in several phases.
+ * Sums stay in y where a panel fills its lanes there, else in `sums` until the last block. */
+static void add_products(const conv_job *job, const tile *t, const input_view *in, int64_t panel, int64_t s, const char *weights,
+                         char *sums) {
+    const conv_problem *problem = &job->problem;
+    const correlation *q = &problem->q;
+    const int64_t nr = q->table->nr, size = q->size, channels = min_of(nr, q->co - panel * nr), channel = in->group * q->co + panel * nr;
+    const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+    char room[MAX_NR * sizeof(double)], *y = q->y + (channel * q->y_channel + output_offset(t->begin, q->y_step)) * size;
+    const char *bias = panel_bias(problem, channel, channels, nr, room);
+    tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
+    if (q->y_channel == 1 && channels == nr) {
+        multiply(job, &all, in, &job->sets[s], weights, bias, y + phase_offset(problem, first) * size, q->y_step);
+        return;
+    }
+    int64_t steps[AXES];
+    dense_steps(t->extent, nr, steps);
+    multiply(job, &all, in, &job->sets[s], weights, bias, sums, steps);
+    for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
+        tile part = tile_of_phase(problem, t, first + i);
+        spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
+    }
 }
 
 static void conv_task(void *context, int64_t i, int worker) {
     const conv_job *job = context;
-    const correlation *q = &job->q;
-    const int64_t nr = q->table->nr, size = q->size;
-    int64_t share = i % job->shares, group = i / job->shares % q->groups;
-    tile t = tile_at(q, &job->cutting, i / job->shares / q->groups);
-    char *scratch = job->scratch + worker * (job->scratch_bytes + job->tile_bytes), *block = scratch + job->scratch_bytes;
-    input_view in = view_input(job, &t, group, scratch);
-
-    char *y = q->y + (group * q->co * q->y_channel + output_offset(t.begin, q->y_step)) * size;
-    int64_t block_steps[AXES];
-    dense_steps(t.extent, nr, block_steps);
-
-    int64_t last = min_of(job->panels, (share + 1) * job->panels_a_share);
-    for (int64_t p = share * job->panels_a_share; p < last; p++) {
-        const char *panel = job->packed + (group * job->panels + p) * job->panel_bytes;
-        char padded_bias[64 * 8];
-        const char *bias = 0;
-        int64_t columns = min_of(nr, q->co - p * nr);
-        if (job->problem->bias) {
-            bias = job->problem->bias + (group * q->co + p * nr) * size;
-            if (columns < nr) {
-                memcpy(padded_bias, bias, (size_t)(columns * size));
-                memset(padded_bias + columns * size, 0, (size_t)((nr - columns) * size));
-                bias = padded_bias;
+    const correlation *q = &job->problem.q;
+    const int64_t share = i % job->shares, place = i / job->shares, panel_sums = job->cutting.pixels * job->layout.width * q->size;
+    const int64_t first = share * job->panels_a_share, last = min_of(job->layout.panels_a_set, first + job->panels_a_share);
+    const tile t = tile_at(q, &job->cutting, place / q->groups);
+    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + job->input_bytes;
+    char *own = sums + job->sums_bytes;
+    for (int64_t block = 0; block < job->blocks; block++) {
+        const input_view in = view_input(job, &t, place, block, input, &job->held[worker]);
+        const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
+        char *at = sums;
+        for (int64_t panel = first; panel < last; panel++) {
+            if (job->packs_itself) pack_weights(job, in.group, panel, block, (int64_t *)rows, own);
+            for (int64_t s = 0; s < job->layout.sets; s++) {
+                add_products(job, &t, &in, panel, s, packed + weights_at(job, &job->sets[s], panel, block) * q->size, at);
+                if (job->blocks > 1) at += panel_sums;
             }
         }
-        char *to = y + p * nr * q->y_channel * size;
-        if (q->y_channel == 1 && columns == nr) {
-            multiply(job, &t, &in, panel, bias, to, q->y_step);
-        } else {
-            multiply(job, &t, &in, panel, bias, block, block_steps);
-            spread(q, &t, block, block_steps, to, columns);
-        }
     }
+}
+
+/* How pixels and output channels are split into tasks. Sharing a tile between tasks costs a copy of its input each. */
+static void divide(conv_job *job, int threads) {
+    const correlation *q = &job->problem.q;
+    const kernel_table *table = q->table;
+    const int64_t rows = table->groups * table->group_rows, panels = job->layout.panels_a_set;
+    const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads;
+    const int64_t taps = count_taps(q), fit = PANEL_BYTES / (table->nr * q->size) / max_of(1, taps);
+    job->block_channels = max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS);
+    if (q->ci <= job->block_channels + job->block_channels / 2) job->block_channels = q->ci;
+    job->blocks = ceil_div(q->ci, job->block_channels);
+    job->ragged = q->ci % job->block_channels != 0;
+    job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);
+    int64_t most = max_of(1, job->layout.sets * panels * taps / CHEAP_COPY), sums = job->cutting.pixels * table->nr * q->size;
+    job->shares = min_of(most, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
+    if (job->blocks > 1) job->shares = max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES);
+    job->shares = min_of(panels, job->shares);
+    job->panels_a_share = ceil_div(panels, job->shares);
+    job->shares = ceil_div(panels, job->panels_a_share);
+    if (job->cutting.tiles * q->groups * job->shares < wanted)
+        job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
+    job->packs_itself = job->cutting.tiles == 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */
 static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, char *base) {
     workspace memory = {base, 0};
-    job->problem = problem;
-    job->q = problem->q;
-    correlation *q = &job->q;
-    const kernel_table *table = q->table;
-    merge_axes(q);
-    job->panels = ceil_div(q->co, table->nr);
-    job->taps = count_taps(q);
-    job->panel_bytes = lines(job->taps * q->ci * table->nr * q->size);
-    job->cutting = cut(q, q->ci, SCRATCH_BYTES, 4 * threads, 8 * table->groups * table->group_rows);
-    int64_t tasks = job->cutting.tiles * q->groups;
-    job->shares = min_of(job->panels, max_of(1, ceil_div(2 * threads, max_of(1, tasks))));
-    job->panels_a_share = ceil_div(job->panels, max_of(1, job->shares));
-    job->scratch_bytes = lines(job->cutting.reach_pixels * q->ci * q->size);
-    job->tile_bytes = lines(job->cutting.pixels * table->nr * q->size);
-    job->packed = take(&memory, q->groups * job->panels * job->panel_bytes);
-    job->offsets = take(&memory, 2 * max_of(1, job->taps) * (int64_t)sizeof(int64_t));
-    job->scratch = take(&memory, threads * (job->scratch_bytes + job->tile_bytes));
+    job->problem = *problem;
+    correlation *q = &job->problem.q;
+    const int64_t nr = q->table->nr;
+    if (problem->all_phases == 1) merge_axes(q);
+    job->layout = lay_out_columns(problem, nr);
+    divide(job, threads);
+    job->kernel_taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH];
+    job->homes = (tap_home *)take(&memory, job->kernel_taps * (int64_t)sizeof(tap_home));
+    job->held = (int64_t *)take(&memory, threads * (int64_t)sizeof(int64_t));
+    job->sets = (tap_set *)take(&memory, job->layout.sets * (int64_t)sizeof(tap_set));
+    job->group_elements = 0;
+    int64_t own = 0;
+    for (int64_t s = 0; s < job->layout.sets; s++) {
+        int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+        tap_set set = {.taps = list_phase_taps(&job->problem, first, phases, q->x_step, 0), .begin = job->group_elements, .own = own};
+        set.panel = set.taps * q->ci * nr;
+        set.in_place.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
+        set.copied.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
+        if (base) job->sets[s] = set;
+        job->group_elements += set.panel * job->layout.panels_a_set;
+        own += set.taps * job->block_channels * nr;
+    }
+    const int64_t sums = job->blocks > 1 ? job->panels_a_share * job->layout.sets : 1;
+    job->rows_bytes = lines(job->kernel_taps * PACK_CHANNELS * (int64_t)sizeof(int64_t));
+    job->input_bytes = lines(job->cutting.reach_pixels * job->block_channels * q->size);
+    job->sums_bytes = lines(sums * job->cutting.pixels * nr * q->size);
+    job->scratch_bytes = job->rows_bytes + job->input_bytes + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
+    job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
+    job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
 
@@ -175,13 +314,11 @@ static int64_t gemm_workspace(const conv_problem *problem, int threads) {
 static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
     lay_out(&job, problem, threads, base);
-    correlation *q = &job.q;
-    int64_t *offset = (int64_t *)job.offsets, steps[AXES];
-    dense_steps(job.cutting.reach, q->ci, steps);
-    list_taps(q, q->x_step, merges_row(q, q->x_step[WIDTH]), offset);
-    list_taps(q, steps, merges_row(q, q->ci), offset + max_of(1, job.taps));
-    pyconv_parallel_for(q->groups * job.panels, threads, pack_panel, &job);
-    pyconv_parallel_for(job.cutting.tiles * q->groups * job.shares, threads, conv_task, &job);
+    list_sets(&job);
+    for (int i = 0; i < threads; i++) job.held[i] = -1;
+    const int64_t groups = job.problem.q.groups;
+    if (!job.packs_itself) pyconv_parallel_for(groups * job.layout.panels_a_set, threads, pack_task, &job);
+    pyconv_parallel_for(job.cutting.tiles * groups * job.shares, threads, conv_task, &job);
 }
 
 const conv_engine gemm_engine = {gemm_workspace, gemm_solve};

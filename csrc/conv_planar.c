@@ -7,105 +7,157 @@
 
 enum { SCRATCH_BYTES = 512 << 10 };
 
+/* What a set of phases computes; its panels hold `terms` weights a row, one row an output channel and phase. */
+typedef struct {
+    int64_t terms, begin, panel; /* panels stand at begin, begin + panel, … in a group's packed weights, in elements */
+    int64_t *offset;             /* of each term, in the scratch */
+} term_set;
+
 typedef struct {
     const conv_problem *problem;
-    correlation q;
     tiling cutting;
-    int64_t terms, blocks, block_rows; /* terms of a sum; blocks of output channels, evenly large */
-    int wide;                          /* which of the two tiles */
-    int64_t columns, pitch;            /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
-    char *packed, *offsets, *scratch, *rows; /* packed: [group][block][term][block_rows] */
-    int64_t packed_bytes, scratch_bytes, row_bytes;
+    column_layout layout; /* evenly large panels of at most planar_rows */
+    term_set *sets;
+    int wide;                  /* which of the two tiles */
+    int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
+    int64_t group_elements;    /* of packed weights */
+    char *packed, *scratch, *rows;
+    int64_t scratch_bytes, row_bytes;
 } planar_job;
+
+column_layout planar_layout(const conv_problem *problem) {
+    int64_t most = problem->q.table->planar_rows, co = problem->q.co;
+    return lay_out_columns(problem, co < most ? min_of(problem->all_phases, most / co) * co : ceil_div(co, ceil_div(co, most)));
+}
+
+static void scratch_steps(const planar_job *job, int64_t steps[AXES]) {
+    const correlation *q = &job->problem->q;
+    int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
+    dense_steps(rows, q->ci * q->axes[WIDTH].step * job->pitch, steps);
+    steps[WIDTH] = 0; /* a row is walked by the kernel */
+}
 
 static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads, char *base) {
     workspace memory = {base, 0};
-    job->problem = problem;
-    job->q = problem->q;
-    const correlation *q = &job->q;
+    const correlation *q = &problem->q;
     const axis *width = &q->axes[WIDTH];
     const kernel_table *table = q->table;
-    job->blocks = ceil_div(q->co, table->planar_rows);
-    job->block_rows = ceil_div(q->co, job->blocks);
-    job->wide = job->block_rows <= table->planar_rows / 2;
+    job->problem = problem;
+    job->layout = planar_layout(problem);
+    job->wide = job->layout.width <= table->planar_rows / 2;
     job->columns = job->wide ? table->planar_columns : table->planar_columns / 2;
-    job->terms = q->ci * count_taps(q);
     job->cutting = cut(q, q->ci, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
-    int64_t reach = (width->taps - 1) * width->dilation / width->step + 1; /* of a phase, beyond its outputs */
-    job->pitch = round_up(job->cutting.extent[WIDTH], job->columns) + max_of(0, reach);
+    int64_t reach = (width->taps - 1) * width->dilation / width->step + 1; /* of a phase of the stride, beyond its outputs */
+    int64_t row_step = round_up(job->cutting.extent[WIDTH], job->columns);
+    job->pitch = row_step + max_of(0, reach);
     int64_t reach_rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
-    job->packed_bytes = job->terms * job->block_rows * q->size;
+    job->sets = (term_set *)take(&memory, job->layout.sets * (int64_t)sizeof(term_set));
+    job->group_elements = 0;
+    for (int64_t s = 0; s < job->layout.sets; s++) {
+        const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+        term_set set = {.terms = q->ci * list_phase_taps(problem, first, phases, q->x_step, 0), .begin = job->group_elements};
+        set.panel = set.terms * job->layout.width;
+        set.offset = (int64_t *)take(&memory, set.terms * (int64_t)sizeof(int64_t));
+        if (base) job->sets[s] = set;
+        job->group_elements += set.panel * job->layout.panels_a_set;
+    }
     job->scratch_bytes = lines(reach_rows * q->ci * width->step * job->pitch * q->size);
-    job->row_bytes = lines(q->co * round_up(job->cutting.extent[WIDTH], job->columns) * q->size);
-    job->packed = take(&memory, q->groups * job->blocks * job->packed_bytes);
-    job->offsets = take(&memory, job->terms * (int64_t)sizeof(int64_t));
+    job->row_bytes = lines(problem->all_phases * q->co * row_step * q->size);
+    job->packed = take(&memory, q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     job->rows = take(&memory, threads * job->row_bytes);
     return memory.used;
 }
 
-static void pack_weights(const planar_job *job) {
-    const correlation *q = &job->q;
-    const weight_view *view = &job->problem->weights;
-    for (int64_t group = 0; group < q->groups; group++)
-        for (int64_t block = 0; block < job->blocks; block++) {
-            char *to = job->packed + (group * job->blocks + block) * job->packed_bytes;
-            int64_t k = block * job->block_rows, rows = min_of(job->block_rows, q->co - k);
-            const char *from = view->w + (group * view->group_step + k * view->k_step) * q->size;
-            for (int64_t c = 0; c < q->ci; c++, from += view->c_step * q->size)
-                for (int64_t d = 0; d < q->axes[DEPTH].taps; d++)
-                    for (int64_t h = 0; h < q->axes[HEIGHT].taps; h++)
-                        for (int64_t w = 0; w < q->axes[WIDTH].taps; w++, to += rows * q->size)
-                            q->table->copy_block(to, rows, from + tap_offset(view, d, h, w) * q->size, 0, view->k_step, 1, rows);
+/* Rows of a panel: output channels, or all channels of each phase of the set. */
+static int64_t panel_rows(const planar_job *job, int64_t s, int64_t panel) {
+    return phases_of_set(job->problem, &job->layout, s) * min_of(job->layout.width, job->problem->q.co - panel * job->layout.width);
+}
+
+/* Weights become [group][set][panel][term][row], terms being input channels of taps; 0 where a phase lacks the tap. */
+static void pack_panel(const planar_job *job, int64_t group, int64_t s, int64_t panel) {
+    const conv_problem *problem = job->problem;
+    const correlation *q = &problem->q;
+    const weight_view *view = &problem->weights;
+    const term_set *set = &job->sets[s];
+    const int64_t size = q->size, phases = phases_of_set(problem, &job->layout, s), rows = panel_rows(job, s, panel);
+    const int64_t channels = rows / phases, taps = set->terms / q->ci;
+    char *to = job->packed + (group * job->group_elements + set->begin + panel * set->panel) * size;
+    const char *from = view->w + (group * view->group_step + panel * job->layout.width * view->k_step) * size;
+    memset(to, 0, (size_t)(set->panel * size));
+    FOR_EACH_TAP(q, at) {
+        int present = 0;
+        for (int64_t i = 0; i < phases; i++) {
+            int64_t tap = kernel_tap(problem, s * job->layout.phases_a_set + i, at);
+            if (tap < 0) continue;
+            present = 1;
+            q->table->copy_block(to + i * channels * size, taps * rows, from + tap_offset(problem, tap) * size, view->c_step,
+                                 view->k_step, q->ci, channels);
         }
+        if (present) to += rows * size;
+    }
 }
 
-static void list_terms(const planar_job *job, const int64_t steps[AXES]) {
-    const correlation *q = &job->q;
+static void list_terms(const planar_job *job) {
+    const correlation *q = &job->problem->q;
     const axis *w = &q->axes[WIDTH];
-    int64_t *offset = (int64_t *)job->offsets;
-    for (int64_t c = 0; c < q->ci; c++)
-        for (int64_t i = 0; i < q->axes[DEPTH].taps; i++)
-            for (int64_t j = 0; j < q->axes[HEIGHT].taps; j++)
-                for (int64_t l = 0; l < w->taps; l++) {
-                    int64_t at = l * w->dilation;
-                    *offset++ = c * w->step * job->pitch + i * q->axes[DEPTH].dilation * steps[DEPTH] +
-                                j * q->axes[HEIGHT].dilation * steps[HEIGHT] + at % w->step * job->pitch + at / w->step;
-                }
+    int64_t steps[AXES];
+    scratch_steps(job, steps);
+    for (int a = IMAGE; a < WIDTH; a++) steps[a] *= q->axes[a].dilation;
+    for (int64_t s = 0; s < job->layout.sets; s++) {
+        const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(job->problem, &job->layout, s);
+        int64_t *offset = job->sets[s].offset;
+        for (int64_t c = 0; c < q->ci; c++)
+            FOR_EACH_TAP(q, at) {
+                int64_t i = at[WIDTH] * w->dilation;
+                if (any_phase_has(job->problem, first, phases, at))
+                    *offset++ = c * w->step * job->pitch + output_offset(at, steps) + i % w->step * job->pitch + i / w->step;
+            }
+    }
 }
 
-static void scratch_steps(const planar_job *job, int64_t steps[AXES]) {
-    int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
-    dense_steps(rows, job->q.ci * job->q.axes[WIDTH].step * job->pitch, steps);
-    steps[WIDTH] = 0; /* a row is walked by the kernel */
+/* All output channels and phases of one row of pixels, into `row`. */
+static void solve_row(const planar_job *job, int64_t group, const char *x, int64_t width, int64_t row_step, char *row) {
+    const conv_problem *problem = job->problem;
+    const correlation *q = &problem->q;
+    const int64_t size = q->size;
+    for (int64_t s = 0; s < job->layout.sets; s++)
+        for (int64_t panel = 0; panel < job->layout.panels_a_set; panel++) {
+            const term_set *set = &job->sets[s];
+            const int64_t rows = panel_rows(job, s, panel), channel = panel * job->layout.width;
+            char bias[MAX_NR * sizeof(double)];
+            planar_args args = {.a = job->packed + (group * job->group_elements + set->begin + panel * set->panel) * size,
+                                .bias = panel_bias(problem, group * q->co + channel, rows / phases_of_set(problem, &job->layout, s), rows, bias),
+                                .offset = set->offset,
+                                .terms = set->terms,
+                                .y_row = row_step};
+            for (int64_t w = 0; w < width; w += job->columns) {
+                args.x = x + w * size;
+                args.y = row + ((s * job->layout.phases_a_set * q->co + channel) * row_step + w) * size;
+                q->table->planar((int)rows, job->wide, &args);
+            }
+        }
 }
 
 static void planar_task(void *context, int64_t i, int worker) {
     const planar_job *job = context;
-    const correlation *q = &job->q;
+    const conv_problem *problem = job->problem;
+    const correlation *q = &problem->q;
     const int64_t size = q->size, group = i % q->groups;
     tile t = tile_at(q, &job->cutting, i / q->groups);
     char *scratch = job->scratch + worker * job->scratch_bytes, *row = job->rows + worker * job->row_bytes;
-    int64_t width = t.extent[WIDTH], row_step = round_up(width, job->columns), steps[AXES];
+    int64_t row_step = round_up(t.extent[WIDTH], job->columns), steps[AXES];
     scratch_steps(job, steps);
     gather_planar(q, &job->cutting, &t, group * q->ci, q->ci, job->pitch, scratch);
     char *y = q->y + (group * q->co * q->y_channel + output_offset(t.begin, q->y_step)) * size;
     FOR_EACH_ROW(&t, at) {
-        const char *x = scratch + input_offset(q, at, steps) * size;
-        for (int64_t block = 0; block < job->blocks; block++) {
-            int64_t k = block * job->block_rows, rows = min_of(job->block_rows, q->co - k);
-            planar_args args = {.a = job->packed + (group * job->blocks + block) * job->packed_bytes,
-                                .bias = job->problem->bias ? job->problem->bias + (group * q->co + k) * size : 0,
-                                .offset = (const int64_t *)job->offsets,
-                                .terms = job->terms,
-                                .y_row = row_step};
-            for (int64_t w = 0; w < width; w += job->columns) {
-                args.x = x + w * size;
-                args.y = row + (k * row_step + w) * size;
-                q->table->planar((int)rows, job->wide, &args);
-            }
+        solve_row(job, group, scratch + input_offset(q, at, steps) * size, t.extent[WIDTH], row_step, row);
+        for (int64_t phase = 0; phase < problem->all_phases; phase++) {
+            tile part = tile_of_phase(problem, &t, phase);
+            if (at[DEPTH] >= part.extent[DEPTH] || at[HEIGHT] >= part.extent[HEIGHT]) continue;
+            q->table->spread_block(y + (phase_offset(problem, phase) + output_offset(at, q->y_step)) * size, q->y_channel,
+                                   q->y_step[WIDTH], row + phase * q->co * row_step * size, row_step, q->co, part.extent[WIDTH]);
         }
-        q->table->spread_block(y + output_offset(at, q->y_step) * size, q->y_channel, q->y_step[WIDTH], row, row_step, q->co, width);
     }
 }
 
@@ -117,11 +169,11 @@ static int64_t planar_workspace(const conv_problem *problem, int threads) {
 static void planar_solve(const conv_problem *problem, int threads, char *base) {
     planar_job job;
     lay_out(&job, problem, threads, base);
-    int64_t steps[AXES];
-    scratch_steps(&job, steps);
-    list_terms(&job, steps);
-    pack_weights(&job);
-    pyconv_parallel_for(job.cutting.tiles * job.q.groups, threads, planar_task, &job);
+    list_terms(&job);
+    for (int64_t group = 0; group < problem->q.groups; group++)
+        for (int64_t s = 0; s < job.layout.sets; s++)
+            for (int64_t panel = 0; panel < job.layout.panels_a_set; panel++) pack_panel(&job, group, s, panel);
+    pyconv_parallel_for(job.cutting.tiles * problem->q.groups, threads, planar_task, &job);
 }
 
 const conv_engine planar_engine = {planar_workspace, planar_solve};

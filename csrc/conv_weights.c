@@ -1,157 +1,278 @@
-/* Convolution, backward weights: dw[k, c, tap] = sum over output pixels of dy[pixel, k] · x[pixel·stride + tap, c].
+/* Convolution, backward weights: dw[k, (c, tap)] = sum over output pixels of dy[k, pixel] · x[c, pixel·stride + tap].
  *
- * The output is cut into chunks of pixels that do not depend on the number of threads. For each chunk, in order, dy is
- * packed into panels of nr channels and x gathered with its padding; then every register tile of dw adds the chunk's
- * products, one run a row of pixels. Sums are made in one order, so the result does not depend on threads either.
+ * A product of matrices: rows are output channels, columns pairs of input channel and tap in dw's own order. A task owns a
+ * block of dw, whose sums stay in its cache, and walks through the pixels in chunks: it packs its columns of x into panels
+ * of nr, and takes dy row by row, in place where pixels lie side by side. No task waits for another. Where dw has too
+ * few blocks to go round, the chunks are split into parts, whose sums are added in order at the end. How work is cut depends on
+ * shapes alone, so the order of sums does too.
  */
 #include "conv.h"
+#include "rows.h"
 #include "threads.h"
 #include "workspace.h"
 
-#include <string.h>
-
-enum { CHUNK_BYTES = 384 << 10 }; /* of gathered x: together with the panels of dy it should stay in L2 and L3 */
+enum {
+    CHUNK_PIXELS = 768,      /* of input that a chunk spans, for each pixel of the stride */
+    PANEL_BYTES = 192 << 10, /* of a block's panels of x, */
+    SUMS_BYTES = 192 << 10,  /* and of its sums: both stay in L2 */
+    ENOUGH_BLOCKS = 16
+};
 
 typedef struct {
     correlation q; /* the forward pass; y is dy */
     tiling cutting;
-    tile chunk;
     const char *dy;
-    char *panels, *gathered, *offsets, *sums; /* sums: [group][panel][tap, ci][nr] */
-    int64_t columns_panels, rows, panel_bytes, gathered_bytes, sums_bytes;
-    int64_t run_taps, run_rows; /* kernel rows (or taps) a group has, and how many rows of dw lie side by side in each */
-    int first;
+    char *dw;
+    int64_t k_step, c_step, tap_step[AXES]; /* of dw */
+    int64_t taps, columns, panels, block_panels, column_blocks, block_rows, row_blocks, parts, chunks_a_part;
+    int64_t channels, pitch; /* input channels that a block touches at most; pixels of a row of their copy */
+    int copies_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
+    int64_t *place;  /* of pixel i of a panel */
+    char *sums;      /* of all parts: [part][group][row block][column block], or NULL */
+    char *scratch;
+    int64_t list_bytes, run_bytes, input_bytes, panel_bytes, dy_bytes, sums_bytes, scratch_bytes;
 } weights_job;
 
-static int64_t lay_out(weights_job *job, const pyconv_conv *p, char *base) {
-    workspace memory = {base, 0};
-    correlation *q = &job->q;
-    *q = correlation_forward(p);
-    merge_axes(q);
-    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    const int64_t nr = q->table->nr;
-    job->cutting = cut(q, q->groups * q->ci, CHUNK_BYTES, 1, 1);
-    while (job->cutting.pixels * q->groups * round_up(q->co, nr) * q->size > 2 * CHUNK_BYTES) {
-        tiling finer = cut(q, q->groups * q->ci, CHUNK_BYTES, 2 * job->cutting.tiles, 1);
-        if (finer.tiles == job->cutting.tiles) break;
-        job->cutting = finer;
-    }
-    int merged = w->dilation == 1;
-    job->run_taps = d->taps * h->taps * (merged ? 1 : w->taps);
-    job->run_rows = q->ci * (merged ? w->taps : 1);
-    job->rows = job->run_taps * job->run_rows;
-    job->columns_panels = ceil_div(q->co, nr);
-    job->panel_bytes = lines(job->cutting.pixels * nr * q->size);
-    job->gathered_bytes = lines(job->cutting.reach_pixels * q->ci * q->size);
-    job->sums_bytes = lines(job->rows * nr * q->size);
-    int64_t output_rows = job->cutting.pixels / job->cutting.extent[WIDTH];
-    job->panels = take(&memory, q->groups * job->columns_panels * job->panel_bytes);
-    job->gathered = take(&memory, q->groups * job->gathered_bytes);
-    job->offsets = take(&memory, output_rows * (int64_t)sizeof(int64_t));
-    job->sums = take(&memory, q->groups * job->columns_panels * job->sums_bytes);
-    return memory.used;
-}
+/* Which part of dw a task owns. */
+typedef struct {
+    int64_t part, group, row, rows, column, columns, channel, channels;
+} dw_block;
 
-static void pack_chunk(void *context, int64_t i, int worker) {
-    (void)worker;
-    const weights_job *job = context;
+static dw_block block_at(const weights_job *job, int64_t i) {
     const correlation *q = &job->q;
-    if (i < q->groups) {
-        gather_tile(q, &job->cutting, &job->chunk, i * q->ci, q->ci, job->gathered + i * job->gathered_bytes);
-        return;
-    }
-    i -= q->groups;
-    int64_t nr = q->table->nr, group = i / job->columns_panels, k = i % job->columns_panels * nr;
-    int64_t columns = min_of(nr, q->co - k);
-    const tile *t = &job->chunk;
-    char *to = job->panels + i * job->panel_bytes;
-    if (columns < nr) memset(to, 0, (size_t)job->panel_bytes);
-    const char *from = job->dy + (group * q->co + k) * q->y_channel * q->size;
-    from += output_offset(t->begin, q->y_step) * q->size;
-    FOR_EACH_ROW(t, at) {
-        q->table->copy_block(to, nr, from + output_offset(at, q->y_step) * q->size, q->y_step[WIDTH], q->y_channel,
-                             t->extent[WIDTH], columns);
-        to += t->extent[WIDTH] * nr * q->size;
+    const int64_t block_columns = job->block_panels * q->table->nr;
+    dw_block b;
+    b.column = i % job->column_blocks * block_columns;
+    i /= job->column_blocks;
+    b.row = i % job->row_blocks * job->block_rows;
+    i /= job->row_blocks;
+    b.group = i % q->groups;
+    b.part = i / q->groups;
+    b.columns = min_of(block_columns, job->columns - b.column);
+    b.rows = min_of(job->block_rows, q->co - b.row);
+    b.channel = b.column / job->taps;
+    b.channels = (b.column + b.columns - 1) / job->taps - b.channel + 1;
+    return b;
+}
+
+/* Where each column of a block begins: channels lie channel_step apart, taps as the steps say. In a copy by gather_planar
+ * (`phase_step` > 0) positions along the width lie side by side phase by phase of the stride. */
+static void list_columns(const weights_job *job, const dw_block *b, int64_t channel_step, const int64_t steps[AXES], int64_t phase_step,
+                         int64_t *offset) {
+    const correlation *q = &job->q;
+    const axis *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH], *d = &q->axes[DEPTH];
+    for (int64_t j = 0; j < b->columns; j++) {
+        int64_t tap = (b->column + j) % job->taps, channel = (b->column + j) / job->taps - b->channel;
+        int64_t across = tap % w->taps * w->dilation, down = tap / w->taps % h->taps * h->dilation;
+        int64_t deep = tap / w->taps / h->taps * d->dilation;
+        offset[j] = channel * channel_step + deep * steps[DEPTH] + down * steps[HEIGHT];
+        offset[j] += phase_step ? across % w->step * phase_step + across / w->step : across * steps[WIDTH];
     }
 }
 
-/* One kernel row (or tap) of one panel: all register tiles of dw's rows there. */
-static void add_chunk(void *context, int64_t i, int worker) {
-    (void)worker;
-    const weights_job *job = context;
+/* Packs a block's columns of one chunk of x into panels: [panel][pixel][nr]. */
+static void pack_columns(const weights_job *job, const dw_block *b, const tile *t, char *scratch) {
     const correlation *q = &job->q;
     const kernel_table *table = q->table;
-    const int64_t size = q->size, nr = table->nr, pair = table->group_rows;
-    int64_t tap = i % job->run_taps, panel = i / job->run_taps, group = panel / job->columns_panels;
-    int64_t steps[AXES], taps_across = q->axes[WIDTH].dilation == 1 ? 1 : q->axes[WIDTH].taps;
-    dense_steps(job->cutting.reach, q->ci, steps);
-    int64_t w = tap % taps_across, h = tap / taps_across % q->axes[HEIGHT].taps, d = tap / taps_across / q->axes[HEIGHT].taps;
-    const char *base = job->gathered + group * job->gathered_bytes +
-                       (d * q->axes[DEPTH].dilation * steps[DEPTH] + h * q->axes[HEIGHT].dilation * steps[HEIGHT] +
-                        w * q->axes[WIDTH].dilation * steps[WIDTH]) * size;
-    char *sums = job->sums + panel * job->sums_bytes + tap * job->run_rows * nr * size;
-
-    const tile *t = &job->chunk;
-    tile_args args = {.offset = (const int64_t *)job->offsets,
-                      .runs = t->extent[IMAGE] * t->extent[DEPTH] * t->extent[HEIGHT],
-                      .length = t->extent[WIDTH],
-                      .step = q->axes[WIDTH].step * steps[WIDTH],
-                      .b = job->panels + panel * job->panel_bytes,
-                      .row_step = job->run_rows < pair ? 0 : 1,
-                      .c_row_step = job->run_rows < pair ? 0 : nr,
-                      .accumulate = !job->first};
-    int groups = 0;
-    for (int64_t row = 0; row < job->run_rows; row += pair) {
-        int64_t at = max_of(0, min_of(row, job->run_rows - pair)); /* rows that overlap are computed twice, alike */
-        args.a[groups] = base + at * size;
-        args.c[groups] = sums + at * nr * size;
-        if (++groups == table->groups || row + pair >= job->run_rows) {
-            table->tile(groups, &args);
-            groups = 0;
+    const int64_t size = q->size, nr = table->nr, width = t->extent[WIDTH], stride = q->axes[WIDTH].step;
+    int64_t *offset = (int64_t *)scratch, steps[AXES];
+    char *input = scratch + job->list_bytes + job->run_bytes, *panels = input + job->input_bytes;
+    const int inside = is_interior(q, t), last = inside && q->x_channel == 1 && job->taps == 1;
+    const char *from = tile_input(q, t) + (b->group * q->ci + b->channel) * q->x_channel * size;
+    memcpy(steps, q->x_step, sizeof steps);
+    if (!last && inside && stride == 1 && q->x_step[WIDTH] == 1) {
+        list_columns(job, b, q->x_channel, steps, 0, offset);
+    } else if (!last) {
+        int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
+        gather_planar(q, &job->cutting, t, b->group * q->ci + b->channel, b->channels, job->pitch, input);
+        dense_steps(rows, b->channels * stride * job->pitch, steps);
+        steps[WIDTH] = 0;
+        list_columns(job, b, stride * job->pitch, steps, job->pitch, offset);
+        from = input;
+    }
+    for (int64_t j = 0; j < b->columns; j += nr) {
+        const int64_t columns = min_of(nr, b->columns - j);
+        char *to = panels + j / nr * job->panel_bytes;
+        if (columns < nr) memset(to, 0, (size_t)job->panel_bytes);
+        FOR_EACH_ROW(t, at) {
+            const char *row = from + input_offset(q, at, steps) * size;
+            if (last) table->copy_block(to, nr, row + j * size, steps[WIDTH] * stride, 1, width, columns);
+            else table->pack(to, job->place, row, offset + j, width, columns);
+            to += width * nr * size;
         }
     }
 }
 
-static void list_rows(const weights_job *job) {
+/* Rows of dy: where they begin, how far apart they are, and the runs of pixels in each. */
+typedef struct {
+    const char *base;
+    int64_t step, runs, length;
+} dy_rows;
+
+static dy_rows view_dy(const weights_job *job, const dw_block *b, const tile *t, int64_t *offset, char *copy) {
     const correlation *q = &job->q;
-    const tile *t = &job->chunk;
-    int64_t *offset = (int64_t *)job->offsets, steps[AXES];
-    dense_steps(job->cutting.reach, q->ci, steps);
-    FOR_EACH_ROW(t, at) *offset++ = input_offset(q, at, steps);
+    const int64_t width = t->extent[WIDTH], pixels = width * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE];
+    const char *dy = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
+    dy_rows view = {.base = dy, .step = q->y_channel, .length = width};
+    if (job->copies_dy) {
+        char *to = copy;
+        FOR_EACH_ROW(t, at) {
+            q->table->copy_block(to, pixels, dy + output_offset(at, q->y_step) * q->size, q->y_channel, q->y_step[WIDTH], b->rows, width);
+            to += width * q->size;
+        }
+        *offset = 0;
+        return (dy_rows){.base = copy, .step = pixels, .runs = 1, .length = pixels};
+    }
+    int64_t n = 0;
+    FOR_EACH_ROW(t, at) offset[n++] = output_offset(at, q->y_step);
+    view.runs = join_runs(offset, n, &view.length);
+    return view;
 }
 
-void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw_, void *base, int threads) {
-    weights_job job = {0};
-    lay_out(&job, p, base);
-    correlation *q = &job.q;
-    q->x = x;
-    job.dy = dy;
-    const int64_t panels = q->groups * job.columns_panels, nr = q->table->nr;
-    if (job.cutting.tiles == 0) memset(job.sums, 0, (size_t)(panels * job.sums_bytes));
-    for (int64_t i = 0; i < job.cutting.tiles; i++) {
-        job.chunk = tile_at(q, &job.cutting, i);
-        job.first = i == 0;
-        list_rows(&job);
-        pyconv_parallel_for(q->groups + panels, threads, pack_chunk, &job);
-        pyconv_parallel_for(panels * job.run_taps, threads, add_chunk, &job);
+static int64_t column_offset(const weights_job *job, int64_t column) {
+    int64_t offset = column / job->taps * job->c_step, tap = column % job->taps;
+    for (int a = WIDTH; a >= DEPTH; a--) {
+        offset += tap % job->q.axes[a].taps * job->tap_step[a];
+        tap /= job->q.axes[a].taps;
     }
-    char *dw = dw_;
-    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    for (int64_t i = 0; i < panels; i++) {
-        const char *from = job.sums + i * job.sums_bytes;
-        int64_t k = i % job.columns_panels * nr;
-        char *to = dw + (i / job.columns_panels * q->co + k) * p->w_strides[0] * q->size;
-        for (int64_t a = 0; a < d->taps; a++)
-            for (int64_t b = 0; b < h->taps; b++)
-                for (int64_t c = 0; c < w->taps; c++) {
-                    q->table->spread_block(to + (a * p->w_strides[2] + b * p->w_strides[3] + c * p->w_strides[4]) * q->size,
-                                           p->w_strides[1], p->w_strides[0], from, nr, q->ci, min_of(nr, q->co - k));
-                    from += q->ci * nr * q->size;
-                }
-    }
+    return offset;
 }
 
-int64_t conv_weights_workspace(const pyconv_conv *p) {
+/* Copies the sums of a block, [panel][row][nr], to where they belong in dw. */
+static void store_block(const weights_job *job, const dw_block *b, const char *sums) {
+    const correlation *q = &job->q;
+    const int64_t size = q->size, nr = q->table->nr;
+    char *to = job->dw + (b->group * q->co + b->row) * job->k_step * size;
+    for (int64_t j = 0; j < b->columns; j += nr, sums += job->block_rows * nr * size)
+        if (job->contiguous) {
+            q->table->spread_block(to + (b->column + j) * size, job->k_step, 1, sums, nr, b->rows, min_of(nr, b->columns - j));
+        } else {
+            for (int64_t i = 0; i < min_of(nr, b->columns - j); i++)
+                q->table->spread_block(to + column_offset(job, b->column + j + i) * size, job->k_step, 0, sums + i * size, nr, b->rows, 1);
+        }
+}
+
+static char *sums_of(const weights_job *job, int64_t i) { return job->sums + i * job->sums_bytes; }
+
+static void block_task(void *context, int64_t i, int worker) {
+    const weights_job *job = context;
+    const kernel_table *table = job->q.table;
+    const int64_t nr = table->nr, size = job->q.size;
+    const dw_block b = block_at(job, i);
+    char *scratch = job->scratch + worker * job->scratch_bytes;
+    int64_t *run_offset = (int64_t *)(scratch + job->list_bytes);
+    char *panels = scratch + job->list_bytes + job->run_bytes + job->input_bytes, *dy_copy = panels + job->block_panels * job->panel_bytes;
+    char *sums = job->parts > 1 ? sums_of(job, i) : dy_copy + job->dy_bytes;
+    const int64_t first = b.part * job->chunks_a_part, last = min_of(job->cutting.tiles, first + job->chunks_a_part);
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        tile t = tile_at(&job->q, &job->cutting, chunk);
+        pack_columns(job, &b, &t, scratch);
+        dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
+        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .step = 1, .accumulate = chunk > first};
+        for (int64_t panel = 0; panel * nr < b.columns; panel++) {
+            args.b = panels + panel * job->panel_bytes;
+            multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
+        }
+    }
+    if (job->parts == 1) store_block(job, &b, sums);
+}
+
+/* Adds up the parts of a block, in order. */
+static void add_parts(void *context, int64_t i, int worker) {
+    (void)worker;
+    const weights_job *job = context;
+    const dw_block b = block_at(job, i);
+    const int64_t blocks = job->q.groups * job->row_blocks * job->column_blocks, elements = job->sums_bytes / job->q.size;
+    binary_args add = {.y = sums_of(job, i), .a = sums_of(job, i), .rows = 1, .columns = elements};
+    for (int64_t part = 1; part < job->parts; part++) {
+        add.b = sums_of(job, part * blocks + i);
+        job->q.table->binary(PYCONV_ADD, &add);
+    }
+    store_block(job, &b, sums_of(job, i));
+}
+
+/* How dw and the pixels are split. */
+static void divide(weights_job *job) {
+    correlation *q = &job->q;
+    const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
+    int64_t strides = q->axes[DEPTH].step * q->axes[HEIGHT].step * q->axes[WIDTH].step;
+    job->cutting = cut(q, 1, CHUNK_PIXELS * strides * q->size, 1, 1);
+    job->taps = count_taps(q);
+    job->columns = q->ci * job->taps;
+    job->panels = ceil_div(job->columns, nr);
+    job->panel_bytes = lines(job->cutting.pixels * nr * q->size);
+    job->block_panels = max_of(1, min_of(job->panels, PANEL_BYTES / max_of(nr * q->size, job->panel_bytes)));
+    job->block_rows = max_of(together, min_of(q->co, SUMS_BYTES / (job->block_panels * nr * q->size)));
+    job->row_blocks = ceil_div(q->co, job->block_rows);
+    job->block_rows = round_up(ceil_div(q->co, job->row_blocks), together);
+    job->row_blocks = ceil_div(q->co, job->block_rows);
+    int64_t blocks = q->groups * job->row_blocks * ceil_div(job->panels, job->block_panels);
+    job->parts = max_of(1, min_of(job->cutting.tiles / 2, ENOUGH_BLOCKS / max_of(1, blocks)));
+    job->chunks_a_part = ceil_div(job->cutting.tiles, job->parts);
+    job->parts = max_of(1, ceil_div(job->cutting.tiles, max_of(1, job->chunks_a_part)));
+    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 2, job->parts * q->groups * job->row_blocks); /* at least */
+    job->block_panels = max_of(1, min_of(job->block_panels, job->panels / column_blocks));
+    job->column_blocks = ceil_div(job->panels, job->block_panels);
+    job->block_panels = ceil_div(job->panels, job->column_blocks);
+}
+
+static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char *base) {
+    workspace memory = {base, 0};
+    correlation *q = &job->q;
+    *q = correlation_forward(p);
+    merge_axes(q);
+    divide(job);
+    const axis *w = &q->axes[WIDTH];
+    const int64_t nr = q->table->nr, width = job->cutting.extent[WIDTH];
+    job->k_step = p->w_strides[0];
+    job->c_step = p->w_strides[1];
+    int64_t step = 1;
+    job->contiguous = 1;
+    for (int a = WIDTH; a >= DEPTH; a--) {
+        job->tap_step[a] = p->w_strides[1 + a];
+        if (q->axes[a].taps > 1 && job->tap_step[a] != step) job->contiguous = 0;
+        step *= q->axes[a].taps;
+    }
+    if (q->ci > 1 && job->c_step != step) job->contiguous = 0;
+    job->copies_dy = q->y_step[WIDTH] != 1 && width > 1;
+    job->channels = min_of(q->ci, (job->block_panels * nr - 2) / job->taps + 2);
+    job->pitch = width + (w->taps - 1) * w->dilation / w->step + 1;
+    const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
+    const int64_t word = (int64_t)sizeof(int64_t);
+    job->list_bytes = lines(job->block_panels * nr * word);
+    job->run_bytes = lines(max_of(1, job->cutting.pixels / max_of(1, width)) * word);
+    job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
+    job->dy_bytes = lines(job->copies_dy ? job->block_rows * job->cutting.pixels * q->size : 0);
+    job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
+    job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes + job->dy_bytes +
+                         (job->parts == 1 ? job->sums_bytes : 0);
+    job->place = (int64_t *)take(&memory, width * word);
+    job->sums = take(&memory, job->parts > 1 ? job->parts * q->groups * job->row_blocks * job->column_blocks * job->sums_bytes : 0);
+    job->scratch = take(&memory, threads * job->scratch_bytes);
+    return memory.used;
+}
+
+void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *base, int threads) {
     weights_job job;
-    return lay_out(&job, p, 0);
+    lay_out(&job, p, threads, base);
+    job.q.x = x;
+    job.dy = dy;
+    job.dw = dw;
+    for (int64_t i = 0; i < job.cutting.extent[WIDTH]; i++) job.place[i] = i * job.q.table->nr;
+    const int64_t blocks = job.q.groups * job.row_blocks * job.column_blocks;
+    if (job.cutting.tiles == 0) {
+        memset(job.scratch, 0, (size_t)job.sums_bytes);
+        for (int64_t i = 0; i < blocks; i++) {
+            dw_block b = block_at(&job, i);
+            store_block(&job, &b, job.scratch);
+        }
+        return;
+    }
+    pyconv_parallel_for(job.parts * blocks, threads, block_task, &job);
+    if (job.parts > 1) pyconv_parallel_for(blocks, threads, add_parts, &job);
+}
+
+int64_t conv_weights_workspace(const pyconv_conv *p, int threads) {
+    weights_job job;
+    return lay_out(&job, p, threads, 0);
 }

@@ -4,7 +4,6 @@
 #include "threads.h"
 
 #include <string.h>
-#include <time.h>
 
 static int always(void) { return 1; }
 
@@ -64,22 +63,16 @@ static void peak_task(void *context, int64_t i, int worker) {
     job->flops[i] = job->table->fma_chain(20000);
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double pyconv_measure_peak(int real_bits, double seconds, int threads) {
     peak_job job = {.table = pyconv_table(real_bits)};
     int64_t tasks = threads * 8 < 1024 ? threads * 8 : 1024;
-    double best = 0, end = now() + seconds;
+    double best = 0, end = pyconv_now() + seconds;
     do {
-        double begin = now(), flops = 0;
+        double begin = pyconv_now(), flops = 0;
         pyconv_parallel_for(tasks, threads, peak_task, &job);
-        double took = now() - begin;
+        double took = pyconv_now() - begin;
         for (int64_t i = 0; i < tasks; i++) flops += job.flops[i];
         if (flops / took > best) best = flops / took;
-    } while (now() < end);
+    } while (pyconv_now() < end);
     return best;
 }

@@ -56,7 +56,6 @@ static void measure(const correlation *q, tiling *t) {
     t->tiles = t->pixels = t->reach_pixels = 1;
     for (int a = 0; a < AXES; a++) {
         t->count[a] = ceil_div(max_of(0, q->axes[a].out), t->extent[a]);
-        if (t->count[a]) t->extent[a] = ceil_div(q->axes[a].out, t->count[a]); /* evenly */
         t->reach[a] = reach(&q->axes[a], t->extent[a]);
         t->tiles *= t->count[a];
         t->pixels *= t->extent[a];
@@ -64,11 +63,19 @@ static void measure(const correlation *q, tiling *t) {
     }
 }
 
+static tiling whole(const correlation *q) {
+    tiling t;
+    for (int a = 0; a < AXES; a++) t.extent[a] = max_of(1, q->axes[a].out);
+    measure(q, &t);
+    return t;
+}
+
 /* Halves the outermost axis that can be halved. */
 static int halve(const correlation *q, tiling *t) {
     for (int a = 0; a < AXES; a++)
         if (t->extent[a] > 1) {
-            t->extent[a] = ceil_div(q->axes[a].out, 2 * t->count[a]);
+            int64_t out = q->axes[a].out;
+            t->extent[a] = ceil_div(out, ceil_div(out, ceil_div(out, 2 * t->count[a]))); /* evenly */
             measure(q, t);
             return 1;
         }
@@ -76,11 +83,20 @@ static int halve(const correlation *q, tiling *t) {
 }
 
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few) {
-    tiling t;
-    for (int a = 0; a < AXES; a++) t.extent[a] = max_of(1, q->axes[a].out);
-    measure(q, &t);
+    tiling t = whole(q);
     while (t.reach_pixels * channels * q->size > bytes && halve(q, &t)) {}
     while (t.tiles < at_least && t.pixels >= 2 * few && halve(q, &t)) {}
+    return t;
+}
+
+tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple) {
+    tiling t = whole(q);
+    while (t.pixels > max_of(pixels, t.extent[WIDTH])) halve(q, &t);
+    if (t.pixels > pixels) {
+        int64_t out = q->axes[WIDTH].out;
+        t.extent[WIDTH] = min_of(out, round_up(ceil_div(out, ceil_div(out, pixels)), multiple));
+        measure(q, &t);
+    }
     return t;
 }
 
@@ -140,14 +156,14 @@ static int64_t next_padding(const row_span *s, int64_t i) { return i == s->begin
 static void channels_last_row(const gathering *g, const char *from, char *to) {
     const correlation *q = g->q;
     row_span s = span_of(g);
-    int64_t pixel = g->channels * q->size, x_step = q->x_step[WIDTH];
+    int64_t pixel = g->pitch * q->size, x_step = q->x_step[WIDTH];
     if (s.end > s.begin)
-        q->table->copy_block(to + s.begin * pixel, g->channels, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
+        q->table->copy_block(to + s.begin * pixel, g->pitch, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
                              s.end - s.begin, g->channels);
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
         int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);
         if (at < 0) memset(to + i * pixel, 0, (size_t)pixel);
-        else q->table->copy_block(to + i * pixel, g->channels, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
+        else q->table->copy_block(to + i * pixel, g->pitch, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
     }
 }
 
@@ -184,10 +200,11 @@ static void gather_axis(const gathering *g, int a, const char *from, char *to) {
     }
 }
 
-void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, char *to) {
+void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, int64_t pitch,
+                 char *to) {
     int64_t steps[AXES];
-    dense_steps(cutting->reach, channels, steps);
-    gathering g = {q, t, steps, channels, 0, channels_last_row};
+    dense_steps(cutting->reach, pitch, steps);
+    gathering g = {q, t, steps, channels, pitch, channels_last_row};
     gather_axis(&g, IMAGE, q->x + channel * q->x_channel * q->size, to);
 }
 
@@ -208,12 +225,10 @@ void dense_steps(const int64_t extent[AXES], int64_t channels, int64_t steps[AXE
 
 int64_t count_taps(const correlation *q) { return q->axes[DEPTH].taps * q->axes[HEIGHT].taps * q->axes[WIDTH].taps; }
 
-int64_t list_taps(const correlation *q, const int64_t steps[AXES], int first_of_row, int64_t *offset) {
-    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
-    int64_t across = first_of_row ? min_of(1, w->taps) : w->taps, n = 0;
+int64_t list_kernel_rows(const correlation *q, const int64_t steps[AXES], int64_t *offset) {
+    const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT];
+    int64_t n = 0;
     for (int64_t i = 0; i < d->taps; i++)
-        for (int64_t j = 0; j < h->taps; j++)
-            for (int64_t l = 0; l < across; l++)
-                offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT] + l * w->dilation * steps[WIDTH];
+        for (int64_t j = 0; j < h->taps; j++) offset[n++] = i * d->dilation * steps[DEPTH] + j * h->dilation * steps[HEIGHT];
     return n;
 }

@@ -53,14 +53,18 @@ void merge_axes(correlation *q);
  * or tiles have as few as `few` pixels. */
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few);
 
+/* Cuts into tiles of at most so many output pixels; along the width, by a multiple of `multiple`. */
+tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple);
+
 tile tile_at(const correlation *q, const tiling *t, int64_t index);
 
 /* Whether every input position of the tile lies inside x, so that it can be read in place. */
 int is_interior(const correlation *q, const tile *t);
 
-/* Copies channels [channel, channel + channels) of a tile's input to `to`, shaped (reach of the tile..., channels) with
- * the tiling's full reach as pitch. Padding is filled according to the mode. */
-void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, char *to);
+/* Copies channels [channel, channel + channels) of a tile's input to `to`, shaped (reach of the tile..., pitch) with the
+ * tiling's full reach. Padding is filled according to the mode. */
+void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, int64_t pitch,
+                 char *to);
 
 /* The same for the planar engine: to `to` shaped (reach of images, depth, height, channels, phase, pitch), where position
  * i along the width stands at [i % step][i / step]. */
@@ -93,8 +97,8 @@ static inline const char *tile_input(const correlation *q, const tile *t) {
         for (at[DEPTH] = 0; at[DEPTH] < (tile)->extent[DEPTH]; at[DEPTH]++)           \
             for (at[HEIGHT] = 0; at[HEIGHT] < (tile)->extent[HEIGHT]; at[HEIGHT]++)
 
-/* Offsets of all taps under the given input strides, the width fastest; or of the first tap of each kernel row. */
-int64_t list_taps(const correlation *q, const int64_t steps[AXES], int first_of_row, int64_t *offset);
+/* Offsets of the first tap of each kernel row under the given input strides. */
+int64_t list_kernel_rows(const correlation *q, const int64_t steps[AXES], int64_t *offset);
 int64_t count_taps(const correlation *q);
 
 #endif

@@ -22,6 +22,7 @@
 #endif
 
 #define MAX_GROUPS 8 /* base pointers of a register tile */
+#define MAX_NR 64    /* columns of one */
 
 /* One register tile of the indirect GEMM: `groups` × group_rows rows by nr columns.
  * Row g·group_rows + h reads a[g] + h·row_step. The product runs over `runs` runs: run r reads `length` values, `step`
@@ -61,6 +62,14 @@ typedef struct {
     void *dw;
     int64_t taps, pixels, channels, x_step, y_step, w_step, tap_step;
 } depthwise_weights_args;
+
+/* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or 4×4 outputs plus bias) and
+ * 36 points, over `channels` contiguous channels, at least a vector of them. */
+typedef struct {
+    void *pixels, *points;
+    const void *bias;
+    int64_t row_step, pixel_step, point_step, channels;
+} winograd_args;
 
 /* Pooling of one plane, or of `inner` planes whose elements lie side by side. Output row i (< rows) begins at y + y_row[i]
  * and looks at the rows that begin at x + row[r], row_begin[i] <= r < row_begin[i + 1]; each is `width` pixels of `inner`
@@ -114,12 +123,18 @@ typedef struct {
     void (*planar)(int rows, int wide, const planar_args *args);
     void (*depthwise)(const depthwise_args *args);
     void (*depthwise_weights)(const depthwise_weights_args *args);
+    void (*winograd_input)(const winograd_args *args);
+    void (*winograd_weights)(const winograd_args *args);
+    void (*winograd_output)(const winograd_args *args);
     /* to[i·to_row + j] = from[i·from_row + j·from_column]: copies or transposes a rows × columns block */
     void (*copy_block)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t from_column, int64_t rows,
-                       int64_t columns);
+                 int64_t columns);
     /* to[i·to_row + j·to_column] = from[i·from_row + j] */
     void (*spread_block)(void *to, int64_t to_row, int64_t to_column, const void *from, int64_t from_row, int64_t rows,
                          int64_t columns);
+    /* to[to_offset[i] + j] = from[from_offset[j] + i] for i < rows, j < columns */
+    void (*pack)(void *to, const int64_t *to_offset, const void *from, const int64_t *from_offset, int64_t rows,
+                 int64_t columns);
     void (*pool_max)(const pool_args *args);
     void (*pool_sum)(const pool_args *args);
     /* y (int64) = the places of maxima: the first of equals, the last NaN, -1 for an empty window */

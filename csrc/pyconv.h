@@ -20,7 +20,12 @@ typedef struct {
     int64_t x_strides[5], y_strides[5], w_strides[5]; /* of x or dx, y or dy, w or dw: (N, C, D, H, W), (K, C/g, D, H, W) */
     int32_t padding_mode;                             /* 0 zeros, 1 reflect, 2 replicate, 3 circular */
     int32_t real_bits;                                /* 32 or 64 */
+    int32_t algorithm;                                /* 0 direct, 1 Winograd: not for backward weights */
 } pyconv_conv;
+
+/* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data): kernels of 3×3 (×1), stride and dilation 1, padded
+ * with zeros, a vector's worth of channels to sum over. Its rounding errors are a few times those of the direct algorithm. */
+int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */
 size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads);
@@ -125,6 +130,33 @@ typedef struct {
 void pyconv_softmax(const pyconv_rows *p, int logarithm, const void *x, void *y, int threads);
 /* From dy and y, with y_step the step of dx and x_step that of y. */
 void pyconv_softmax_backward(const pyconv_rows *p, int logarithm, const void *dy, const void *y, void *dx, int threads);
+
+/* A call of one of the functions above, to be made later: each argument but the last, the number of threads, is a number
+ * or an address (segment -1), or so many bytes from the beginning of a segment that is named when the call is made. */
+enum {
+    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
+    PYCONV_CALL_MAX_POOL_INDICES, PYCONV_CALL_MAX_POOL_BACKWARD, PYCONV_CALL_AVG_POOL, PYCONV_CALL_AVG_POOL_BACKWARD,
+    PYCONV_CALL_UNPOOL, PYCONV_CALL_GATHER, PYCONV_CALL_UNARY, PYCONV_CALL_UNARY_BACKWARD, PYCONV_CALL_BINARY,
+    PYCONV_CALL_SUM, PYCONV_CALL_MOMENTS, PYCONV_CALL_PRODUCTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_BACKWARD,
+    PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD
+};
+typedef struct {
+    int64_t value[8];
+    int32_t segment[8];
+    int64_t function;
+} pyconv_call;
+
+/* Calls in order, whose workspaces were counted for one instruction set and up to `threads` threads. */
+typedef struct {
+    const pyconv_call *calls;
+    int64_t count;
+    const char *isa;
+    int64_t threads;
+} pyconv_program;
+
+/* Makes all calls of a program; `segments` are addresses. Each call's time is written to `seconds`, unless that is NULL.
+ * 0, or -1 where another instruction set has been selected since and nothing was done. */
+int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds);
 
 /* The instruction sets this library holds, best first, NULL past the last; whether this machine runs it; the one in use. */
 const char *pyconv_isa_name(int index);

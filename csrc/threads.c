@@ -2,6 +2,8 @@
 #include "threads.h"
 #include "pyconv.h"
 
+#include <time.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -89,4 +91,10 @@ void pyconv_parallel_for(int64_t tasks, int threads, void (*task)(void *, int64_
     float_mode before = flush_denormals();
     for (int64_t i = 0; i < tasks; i++) task(context, i, 0);
     restore_mode(before);
+}
+
+double pyconv_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

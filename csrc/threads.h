@@ -11,4 +11,7 @@ void pyconv_parallel_for(int64_t tasks, int threads, void (*task)(void *context,
 /* How many of `threads` work that touches so many bytes should use: 1 where waking the others costs more than they give. */
 int pyconv_threads_for(int64_t bytes, int threads);
 
+/* Seconds since some moment in the past. */
+double pyconv_now(void);
+
 #endif

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyconv.config import show_config
     from pyconv.graph.transforms import check_gradients, grad, value_and_grad
     from pyconv.kernels import backend, get_backend, set_backend
+    from pyconv.kernels.precision import get_precision, precision, set_precision
     from pyconv.kernels.threads import get_num_threads, num_threads, set_num_threads
     from pyconv.serialization import load, save
     from pyconv.train import History, Trainer
@@ -29,6 +30,7 @@ _EXPORTS = {
     **dict.fromkeys(("value_and_grad", "grad", "check_gradients"), "graph.transforms"),
     **dict.fromkeys(("set_backend", "get_backend", "backend"), "kernels"),
     **dict.fromkeys(("set_num_threads", "get_num_threads", "num_threads"), "kernels.threads"),
+    **dict.fromkeys(("set_precision", "get_precision", "precision"), "kernels.precision"),
     "show_config": "config",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "functional",
     "get_backend",
     "get_num_threads",
+    "get_precision",
     "grad",
     "kernels",
     "load",
@@ -50,9 +53,11 @@ __all__ = [
     "nn",
     "num_threads",
     "optim",
+    "precision",
     "save",
     "set_backend",
     "set_num_threads",
+    "set_precision",
     "show_config",
     "train",
     "value_and_grad",

@@ -18,6 +18,7 @@ typedef double NAME(real_type);
 #include "gemm.h"
 #include "planar.h"
 #include "depthwise.h"
+#include "winograd.h"
 #include "move.h"
 #include "peak.h"
 #include "functions.h"
@@ -39,8 +40,12 @@ const kernel_table TABLE_NAME = {
     .planar = NAME(planar),
     .depthwise = NAME(depthwise),
     .depthwise_weights = NAME(depthwise_weights),
+    .winograd_input = NAME(winograd_input),
+    .winograd_weights = NAME(winograd_weights),
+    .winograd_output = NAME(winograd_output),
     .copy_block = NAME(copy_block),
     .spread_block = NAME(spread_block),
+    .pack = NAME(pack),
     .pool_max = NAME(pool_max),
     .pool_sum = NAME(pool_sum),
     .pool_argmax = NAME(pool_argmax),

@@ -1,23 +1,54 @@
 /* Copies between memory orders. */
 
-/* to[j·to_step + i] = from[i·from_step + j] for a whole block of LANES × LANES: each stage interleaves the two halves. */
-INLINE void NAME(transpose_lanes)(real *to, int64_t to_step, const real *from, int64_t from_step) {
-    vec a[LANES], b[LANES];
-    UNROLL for (int i = 0; i < LANES; i++) a[i] = v_load(from + i * from_step);
+/* Transposes LANES vectors in registers: each stage interleaves the two halves. */
+INLINE void NAME(turn)(vec a[LANES]) {
+    vec b[LANES];
     UNROLL for (int stage = 1; stage < LANES; stage *= 2) {
         UNROLL for (int i = 0; i < LANES / 2; i++) v_interleave(a[i], a[i + LANES / 2], &b[2 * i], &b[2 * i + 1]);
         UNROLL for (int i = 0; i < LANES; i++) a[i] = b[i];
     }
-    UNROLL for (int i = 0; i < LANES; i++) v_store(to + i * to_step, a[i]);
 }
 
+/* pack for a block of at most LANES × LANES */
+INLINE void NAME(pack_block)(real *to, const int64_t *to_offset, const real *from, const int64_t *from_offset, int64_t rows,
+                                   int64_t columns) {
+    vec a[LANES];
+    if (rows == LANES && columns == LANES) {
+        UNROLL for (int j = 0; j < LANES; j++) a[j] = v_load(from + from_offset[j]);
+        NAME(turn)(a);
+        UNROLL for (int i = 0; i < LANES; i++) v_store(to + to_offset[i], a[i]);
+    } else if (columns == LANES) {
+        UNROLL for (int j = 0; j < LANES; j++) a[j] = v_load_n(from + from_offset[j], rows);
+        NAME(turn)(a);
+        UNROLL for (int i = 0; i < LANES; i++)
+            if (i < rows) v_store(to + to_offset[i], a[i]);
+    } else {
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < columns; j++) to[to_offset[i] + j] = from[from_offset[j] + i];
+    }
+}
+
+/* The next block of an axis of n after the one at i; the last one reaches back where n is no multiple of LANES. */
+INLINE int64_t NAME(next_block)(int64_t i, int64_t n) { return i + LANES < n && i + 2 * LANES > n ? n - LANES : i + LANES; }
+
+static void NAME(pack)(void *to_, const int64_t *to_offset, const void *from_, const int64_t *from_offset, int64_t rows,
+                             int64_t columns) {
+    real *to = to_;
+    const real *from = from_;
+    for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+        for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
+            NAME(pack_block)(to + j, to_offset + i, from + i, from_offset + j, rows - i < LANES ? rows : LANES,
+                                   columns - j < LANES ? columns : LANES);
+}
+
+/* to[j·to_step + i] = from[i·from_step + j] */
 static void NAME(transpose)(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t rows, int64_t columns) {
-    int64_t whole_rows = rows / LANES * LANES, whole_columns = columns / LANES * LANES;
-    for (int64_t i = 0; i < whole_rows; i += LANES)
-        for (int64_t j = 0; j < whole_columns; j += LANES)
-            NAME(transpose_lanes)(to + j * to_step + i, to_step, from + i * from_step + j, from_step);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t i = j < whole_columns ? whole_rows : 0; i < rows; i++) to[j * to_step + i] = from[i * from_step + j];
+    int64_t to_offset[LANES], from_offset[LANES];
+    for (int l = 0; l < LANES; l++) to_offset[l] = l * to_step, from_offset[l] = l * from_step;
+    for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
+        for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))
+            NAME(pack_block)(to + j * to_step + i, to_offset, from + i * from_step + j, from_offset,
+                                   columns - j < LANES ? columns : LANES, rows - i < LANES ? rows : LANES);
 }
 
 static void NAME(copy_block)(void *to_, int64_t to_row, const void *from_, int64_t from_row, int64_t from_column,
@@ -26,6 +57,9 @@ static void NAME(copy_block)(void *to_, int64_t to_row, const void *from_, int64
     const real *from = from_;
     if (from_column == 1 && from_row == columns && to_row == columns) {
         memcpy(to, from, (size_t)(rows * columns) * sizeof(real));
+    } else if (from_column == 1 && columns == NR) { /* a panel */
+        for (int64_t i = 0; i < rows; i++)
+            UNROLL for (int v = 0; v < NV; v++) v_store(to + i * to_row + v * LANES, v_load(from + i * from_row + v * LANES));
     } else if (from_column == 1) {
         for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(real));
     } else if (from_row == 1) {

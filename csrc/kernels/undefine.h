@@ -4,6 +4,9 @@
 #undef INLINE
 #undef PLANAR_ROWS
 #undef PLANAR_VECTORS
+#undef WINOGRAD_A
+#undef WINOGRAD_B
+#undef FOR_EACH_VECTOR
 #undef vec
 #undef LANES
 #undef AVX2

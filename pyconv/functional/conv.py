@@ -269,7 +269,7 @@ def algorithms(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     op = conv_op(n, x.shape, weight.shape, None if bias is None else bias.shape, *options, "auto")
     y = np.empty_like(x, shape=op.infer(x, weight)[0])
     call = (y, x, weight, bias, op.spec)
-    return [row.algorithm for row in kernels.rows(op.kernel) if row.refuse is None or row.refuse(*call) is None]
+    return [row.algorithm for row in kernels.fitting(op.kernel, *call)]
 
 
 def _conv(n, x, weight, bias, stride, padding, dilation, groups, padding_mode, algorithm, out):

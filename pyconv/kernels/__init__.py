@@ -21,11 +21,16 @@ BACKENDS = ("naive", "im2col", "numba", "native")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One implementation of a kernel. `refuse(*arguments)` returns None where it serves, else the reason why not."""
+    """One implementation of a kernel.
+
+    `refuse(*arguments)` returns None where it serves, else the reason why not. `decline(*arguments)` says likewise
+    whether it is a good choice where the caller leaves that open.
+    """
 
     algorithm: str
     function: Callable[..., None]
     refuse: Callable[..., str | None] | None = None
+    decline: Callable[..., str | None] | None = None
 
 
 _default: str | None = None  # set on first use: the best backend that loads
@@ -82,6 +87,8 @@ def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None
         if algorithm not in ("auto", row.algorithm):
             continue
         reason = row.refuse(out, *arguments) if row.refuse else None
+        if reason is None and algorithm == "auto" and row.decline:
+            reason = row.decline(out, *arguments)
         if reason is None:
             row.function(out, *arguments)
             return
@@ -91,6 +98,12 @@ def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None
         f"algorithm {algorithm!r} cannot run {kernel} in backend {get_backend()!r}"
         + (f" ({'; '.join(reasons)})" if reasons else f"; it has {known}")
     )
+
+
+def fitting(kernel: str, out: Any, *arguments: Any) -> list[Row]:
+    """The rows that can serve a call, best first: those that decline come last."""
+    fit = [row for row in rows(kernel) if row.refuse is None or row.refuse(out, *arguments) is None]
+    return sorted(fit, key=lambda row: row.decline is not None and row.decline(out, *arguments) is not None)
 
 
 def _checked(name: str) -> str:

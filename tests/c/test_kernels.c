@@ -109,22 +109,26 @@ static void test_conv(int bits, int last, pyconv_conv p, int threads) {
                         ew[iw] += get(&dy, iy) * get(&x, ix);
                     }
             }
-    for (int pass = 0; pass < 3; pass++) {
-        void *memory = 0;
-        size_t bytes = pyconv_conv_workspace(&p, pass, threads);
-        if (posix_memalign(&memory, 64, bytes + 64)) abort();
-        if (pass == 0) {
-            pyconv_conv_forward(&p, x.data, w.data, bias.data, y.data, memory, threads);
-            check("conv", &y, ey, 0);
-        } else if (pass == 1) {
-            pyconv_conv_backward_data(&p, dy.data, w.data, 0, dx.data, memory, threads);
-            check("conv_backward_data", &dx, ex, 0);
-        } else {
-            pyconv_conv_backward_weights(&p, dy.data, x.data, dw.data, memory, threads);
-            check("conv_backward_weights", &dw, ew, 0);
+    for (int winograd = 0; winograd < 2; winograd++)
+        for (int pass = 0; pass < (winograd ? 2 : 3); pass++) {
+            if (winograd && !pyconv_conv_has_winograd(&p, pass)) continue;
+            p.algorithm = winograd;
+            const double tolerance = winograd ? 1e3 * (bits == 32 ? 0x1p-24 : 0x1p-53) : 0; /* of values up to a few hundred */
+            void *memory = 0;
+            size_t bytes = pyconv_conv_workspace(&p, pass, threads);
+            if (posix_memalign(&memory, 64, bytes + 64)) abort();
+            if (pass == 0) {
+                pyconv_conv_forward(&p, x.data, w.data, bias.data, y.data, memory, threads);
+                check("conv", &y, ey, tolerance);
+            } else if (pass == 1) {
+                pyconv_conv_backward_data(&p, dy.data, w.data, 0, dx.data, memory, threads);
+                check("conv_backward_data", &dx, ex, tolerance);
+            } else {
+                pyconv_conv_backward_weights(&p, dy.data, x.data, dw.data, memory, threads);
+                check("conv_backward_weights", &dw, ew, tolerance);
+            }
+            free(memory);
         }
-        free(memory);
-    }
     free(x.data), free(y.data), free(w.data), free(bias.data), free(dx.data), free(dw.data), free(dy.data);
     free(ey), free(ex), free(ew);
 }
@@ -280,6 +284,8 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
          .stride = {1, 2, 3}, .dilation = {1, 1, 2}, .pad = {0, 2, 1}},
         {.n = 1, .c = 4, .k = 6, .groups = 1, .in = {4, 5, 6}, .kernel = {2, 3, 2},
          .stride = {1, 2, 1}, .dilation = {1, 1, 2}, .pad = {1, 1, 0}},
+        {.n = 1, .c = 150, .k = 40, .groups = 1, .in = {1, 3, 15}, .kernel = {1, 3, 3},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
         {.n = 3, .c = 1, .k = 1, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
     };

@@ -1,11 +1,14 @@
 """The native backend: the C library in csrc/, reached through cffi."""
 
 from pyconv.kernels import Row
-from pyconv.kernels.native import channels, conv, elementwise, linear, pool, softmax
+from pyconv.kernels.native import channels, conv, elementwise, linear, pool, softmax, winograd
 
 KERNELS = {
-    "conv": (Row("direct", conv.conv),),
-    "conv_backward_data": (Row("direct", conv.conv_backward_data),),
+    "conv": (Row("winograd", winograd.conv, winograd.refuse, winograd.decline), Row("direct", conv.conv)),
+    "conv_backward_data": (
+        Row("winograd", winograd.conv_backward_data, winograd.refuse_backward_data, winograd.decline_backward_data),
+        Row("direct", conv.conv_backward_data),
+    ),
     "conv_backward_weights": (Row("direct", conv.conv_backward_weights),),
     "max_pool": (Row("direct", pool.max_pool),),
     "max_pool_indices": (Row("direct", pool.max_pool_indices),),

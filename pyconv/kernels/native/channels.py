@@ -6,16 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from pyconv.kernels.native.library import ffi, lib, pointer, workspace
+from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace
 from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
-from pyconv.kernels.threads import get_num_threads
 
 
 def sum(y, x, axes, keepdims):
     """y = sum of x over axes."""
     problem = _describe(_kept(x, axes), x.itemsize, x.shape, x.strides)
     out = np.empty(problem.c)
-    lib.pyconv_sum(problem, pointer(x), _doubles(out), _memory(problem), get_num_threads())
+    call(lib.pyconv_sum, problem, pointer(x), _doubles(out), _memory(problem))
     y[...] = out.reshape(y.shape)
 
 
@@ -27,7 +26,7 @@ def moments(out, x):
     """out (2, C) = mean and biased variance of each channel."""
     problem = _describe((1,), x.itemsize, x.shape, x.strides)
     statistics = np.empty((2, x.shape[1]))
-    lib.pyconv_moments(problem, pointer(x), *map(_doubles, statistics), _memory(problem), get_num_threads())
+    call(lib.pyconv_moments, problem, pointer(x), *map(_doubles, statistics), _memory(problem))
     out[...] = statistics
 
 
@@ -40,9 +39,7 @@ def normalize(y, x, moments, w, b, eps):
     problem = _describe((1,), x.itemsize, x.shape, x.strides, y.strides)
     scale = _scale(moments, w, eps)
     shift = np.zeros_like(scale) if b is None else b
-    lib.pyconv_normalize(
-        problem, pointer(x), *_coefficients(x, moments[0], scale, shift), pointer(y), get_num_threads()
-    )
+    call(lib.pyconv_normalize, problem, pointer(x), *_coefficients(x, moments[0], scale, shift), pointer(y))
 
 
 def refuse_normalize(y, x, moments, w, b, eps):
@@ -54,9 +51,7 @@ def normalize_sums(out, dy, x, moments, eps):
     problem = _describe((1,), x.itemsize, x.shape, x.strides, x.strides, dy.strides)
     sums = np.empty((2, x.shape[1]))
     (mean,) = _coefficients(x, moments[0])
-    lib.pyconv_products(
-        problem, pointer(dy), pointer(x), mean, *map(_doubles, sums), _memory(problem), get_num_threads()
-    )
+    call(lib.pyconv_products, problem, pointer(dy), pointer(x), mean, *map(_doubles, sums), _memory(problem))
     sums[1] *= _scale(moments, None, eps)
     out[...] = sums
 
@@ -71,7 +66,7 @@ def batch_norm_backward(dx, dy, x, moments, sums, w, eps):
     count = x.size // x.shape[1]
     slope = sums[1] * _scale(moments, None, eps) / -count
     coefficients = _coefficients(x, moments[0], slope, _scale(moments, w, eps), sums[0] / -count)
-    lib.pyconv_normalize_backward(problem, pointer(dy), pointer(x), *coefficients, pointer(dx), get_num_threads())
+    call(lib.pyconv_normalize_backward, problem, pointer(dy), pointer(x), *coefficients, pointer(dx))
 
 
 def refuse_batch_norm_backward(dx, dy, x, moments, sums, w, eps):

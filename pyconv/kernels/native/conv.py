@@ -7,27 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
+from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
-from pyconv.kernels.threads import get_num_threads
 
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
+DIRECT, WINOGRAD = range(2)
+
+
 @fills_aligned
-def conv(y, x, w, b, spec):
+def conv(y, x, w, b, spec, algorithm=DIRECT):
     """y = x ∗ w + b."""
     x, w = aligned(x), aligned(w)
-    problem, threads = _prepare(FORWARD, spec, x, w, y)
+    problem = describe(spec, x, w, y, algorithm)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
-    lib.pyconv_conv_forward(
-        problem, pointer(x), pointer(w), pointer(bias), pointer(y), _memory(problem, FORWARD, threads), threads
-    )
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, FORWARD)
+    call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
 
 
 @fills_aligned
-def conv_backward_data(dx, dy, w, b, spec):
+def conv_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
     """dx = wᵀ ∗ dy + b. Where padding is not zeros the gradient of the padded x is folded back."""
     if spec.padding_mode != "zeros":
         size = tuple(n + begin + end for n, (begin, end) in zip(dx.shape[2:], spec.padding, strict=True))
@@ -39,33 +40,28 @@ def conv_backward_data(dx, dy, w, b, spec):
             dx += b.reshape(-1, *(1,) * len(size))
         return
     dy, w = aligned(dy), aligned(w)
-    problem, threads = _prepare(BACKWARD_DATA, spec, dx, w, dy)
+    problem = describe(spec, dx, w, dy, algorithm)
     bias = None if b is None else aligned(np.ascontiguousarray(b))
-    lib.pyconv_conv_backward_data(
-        problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), _memory(problem, BACKWARD_DATA, threads), threads
-    )
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_DATA)
+    call(lib.pyconv_conv_backward_data, problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), memory)
 
 
 @fills_aligned
 def conv_backward_weights(dw, dy, x, spec):
     """dw = the correlation of x with dy."""
     dy, x = aligned(dy), aligned(x)
-    problem, threads = _prepare(BACKWARD_WEIGHTS, spec, x, dw, dy)
-    lib.pyconv_conv_backward_weights(
-        problem, pointer(dy), pointer(x), pointer(dw), _memory(problem, BACKWARD_WEIGHTS, threads), threads
-    )
+    problem = describe(spec, x, dw, dy)
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_WEIGHTS)
+    call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
 
 
-def _prepare(kind: int, spec: ConvSpec, x, w, y) -> tuple[Any, int]:
-    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize), get_num_threads()
-
-
-def _memory(problem, kind: int, threads: int):
-    return workspace(lib.pyconv_conv_workspace(problem, kind, threads))
+def describe(spec: ConvSpec, x, w, y, algorithm: int = DIRECT) -> Any:
+    """The `pyconv_conv` for arrays of these shapes and strides; x stands for dx, and so on."""
+    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize, algorithm)
 
 
 @lru_cache(maxsize=256)
-def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize):
+def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm):
     lead = (1,) * (5 - len(x_shape))  # a missing depth or height is an axis of one
     none = (0,) * len(lead)
 
@@ -91,5 +87,6 @@ def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, 
             "w_strides": strides(w_strides),
             "padding_mode": PADDING_MODES.index(spec.padding_mode),
             "real_bits": 8 * itemsize,
+            "algorithm": algorithm,
         },
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pyconv.kernels.native.library import ffi, lib, pointer
+from pyconv.kernels.native.library import call, ffi, lib, pointer
 from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
-from pyconv.kernels.threads import get_num_threads
 
 _DIMS = 6
 
@@ -22,7 +21,7 @@ BINARY = {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("add", "sub"
 
 def unary(y, x, name, *parameters):
     """y = f(x)."""
-    lib.pyconv_unary(_loops(y, x), UNARY[name], pointer(y), pointer(x), _parameters(parameters), get_num_threads())
+    call(lib.pyconv_unary, _loops(y, x), UNARY[name], pointer(y), pointer(x), _parameters(parameters))
 
 
 def refuse_unary(y, x, name, *parameters):
@@ -31,13 +30,8 @@ def refuse_unary(y, x, name, *parameters):
 
 def unary_backward(dx, dy, x, y, name, *parameters):
     """dx = dy · f'(x)."""
-    lib.pyconv_unary_backward(
-        _loops(dx, dy, x, y),
-        UNARY[name],
-        *map(pointer, (dx, dy, x, y)),
-        _parameters(parameters),
-        get_num_threads(),
-    )
+    arrays = map(pointer, (dx, dy, x, y))
+    call(lib.pyconv_unary_backward, _loops(dx, dy, x, y), UNARY[name], *arrays, _parameters(parameters))
 
 
 def refuse_unary_backward(dx, dy, x, y, name, *parameters):
@@ -46,7 +40,7 @@ def refuse_unary_backward(dx, dy, x, y, name, *parameters):
 
 def binary(y, a, b, name):
     """y = f(a, b), either operand broadcast."""
-    lib.pyconv_binary(_loops(y, a, b), BINARY[name], pointer(y), pointer(a), pointer(b), get_num_threads())
+    call(lib.pyconv_binary, _loops(y, a, b), BINARY[name], pointer(y), pointer(a), pointer(b))
 
 
 def refuse_binary(y, a, b, name):

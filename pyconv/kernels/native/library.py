@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from pyconv.kernels.threads import get_num_threads
 
 # GNU OpenMP reads, when it is loaded, how often its threads look for work before they sleep. By default that is for
 # milliseconds, which makes a run up to eight times slower where another process wants the same cores; 10,000 looks are
@@ -27,6 +32,7 @@ finally:
 
 _KEPT_BYTES = 64 << 20  # a thread keeps a workspace up to this size for its next call
 _local = threading.local()
+_needed: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def isas() -> tuple[str, ...]:
@@ -53,6 +59,9 @@ def set_isa(name: str) -> None:
 
 def workspace(size: int) -> Any:
     """A pointer to `size` bytes, aligned to a cache line, that this thread may use until its next call."""
+    program = getattr(_local, "program", None)
+    if program is not None:
+        return program.scratch(size)
     kept = getattr(_local, "buffer", None)
     if kept is None or kept[1] < size:
         buffer = np.empty(size + 64, np.uint8)
@@ -63,6 +72,43 @@ def workspace(size: int) -> Any:
         else:
             _local.transient = kept  # freed by the next large call or with the thread
     return kept[2]
+
+
+def workspace_for(size_of: Any, *arguments: Any) -> Any:
+    """A `workspace` as large as a function of the library says for these arguments and the number of threads."""
+    program = getattr(_local, "program", None)
+    if program is None:
+        return workspace(size_of(*arguments, get_num_threads()))
+    return workspace(max(size_of(*arguments, threads) for threads in range(1, program.threads + 1)))
+
+
+def call(function: Any, *arguments: Any) -> None:
+    """Call a function of the library, its number of threads added; or note it in the program that is being recorded.
+
+    What a kernel reads and writes must then be arrays that the caller gave, and C must do all of the work: nothing has
+    been computed when this returns.
+    """
+    program = getattr(_local, "program", None)
+    if program is None:
+        function(*arguments, get_num_threads())
+    else:
+        program.append(function, arguments)
+
+
+@contextmanager
+def recording(program: Any) -> Iterator[None]:
+    """Inside a `with` block this thread's calls go to a program (program.py)."""
+    _local.program = program
+    try:
+        yield
+    finally:
+        _local.program = None
+
+
+def keep(owner: Any, *needed: Any) -> Any:
+    """`owner`, which from now on keeps alive what it points to."""
+    _needed[owner] = needed
+    return owner
 
 
 def pointer(array: np.ndarray | None) -> Any:

@@ -6,19 +6,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from pyconv.kernels.native.library import ffi, lib, pointer, workspace
+from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace_for
 from pyconv.kernels.native.loops import unsupported
-from pyconv.kernels.threads import get_num_threads
 
 FEWEST_ROWS = 8  # below that packing the matrix costs more than the product
 
 
 def linear(y, x, w, b):
     """y (M, O) = x (M, I) · wᵀ + b."""
-    problem, threads = _problem(x, w, y), get_num_threads()
+    problem = _problem(x, w, y)
     bias = None if b is None else np.ascontiguousarray(b)
-    memory = workspace(lib.pyconv_conv_workspace(problem, 0, threads))
-    lib.pyconv_conv_forward(problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory, threads)
+    memory = workspace_for(lib.pyconv_conv_workspace, problem, 0)
+    call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
 
 
 def refuse_linear(y, x, w, b):
@@ -30,9 +29,9 @@ def refuse_linear(y, x, w, b):
 def matmul(y, a, b, transpose_a, transpose_b):
     """y = a · b, either operand transposed."""
     if transpose_a and not transpose_b:  # the gradient of a linear layer's weights, summed over rows in chunks
-        problem, threads = _problem(b, y, a), get_num_threads()
-        memory = workspace(lib.pyconv_conv_workspace(problem, 2, threads))
-        lib.pyconv_conv_backward_weights(problem, pointer(a), pointer(b), pointer(y), memory, threads)
+        problem = _problem(b, y, a)
+        memory = workspace_for(lib.pyconv_conv_workspace, problem, 2)
+        call(lib.pyconv_conv_backward_weights, problem, pointer(a), pointer(b), pointer(y), memory)
     else:
         linear(y, a.T if transpose_a else a, b if transpose_b else b.T, None)
 

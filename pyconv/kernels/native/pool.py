@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyconv.kernels.native.library import aligned, ffi, fills_aligned, lib, pointer, workspace
-from pyconv.kernels.threads import get_num_threads
+from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, keep, lib, pointer, workspace_for
 
 _WHOLE = np.array([0, 1, 1], np.int64)  # start, count and divisor of an axis of one
 
@@ -51,14 +50,14 @@ def avg_pool_backward(dx, dy, windows):
 def unpool(y, x, indices, add):
     """y = 0, then x at its indices."""
     x, indices = aligned(x), aligned(indices.astype(np.int64, copy=False))
-    lib.pyconv_unpool(_points(y, x, indices), pointer(x), _int64(indices), pointer(y), add, get_num_threads())
+    call(lib.pyconv_unpool, _points(y, x, indices), pointer(x), _int64(indices), pointer(y), add)
 
 
 @fills_aligned
 def gather(y, x, indices):
     """y = the elements of x that indices name."""
     x, indices = aligned(x), aligned(indices.astype(np.int64, copy=False))
-    lib.pyconv_gather(_points(x, y, indices), pointer(x), _int64(indices), pointer(y), get_num_threads())
+    call(lib.pyconv_gather, _points(x, y, indices), pointer(x), _int64(indices), pointer(y))
 
 
 def _run(function, windows, pointers, outputs, x=None, dx=None):
@@ -80,8 +79,7 @@ def _run(function, windows, pointers, outputs, x=None, dx=None):
             8 * inputs.itemsize,
         ],
     )
-    threads = get_num_threads()
-    function(problem, *pointers, workspace(lib.pyconv_pool_workspace(problem, threads)), threads)
+    call(function, keep(problem, tables), *pointers, workspace_for(lib.pyconv_pool_workspace, problem))
 
 
 def _points(plane, points, indices) -> Any:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pyconv.kernels.native.library import ffi, lib, pointer
+from pyconv.kernels.native.library import call, ffi, lib, pointer
 from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
-from pyconv.kernels.threads import get_num_threads
 
 
 def softmax(y, x, axis):
     """y = exp(x) / Σ exp(x)."""
-    lib.pyconv_softmax(_rows(axis, x, y), False, pointer(x), pointer(y), get_num_threads())
+    call(lib.pyconv_softmax, _rows(axis, x, y), False, pointer(x), pointer(y))
 
 
 def log_softmax(y, x, axis):
     """y = x - log Σ exp(x)."""
-    lib.pyconv_softmax(_rows(axis, x, y), True, pointer(x), pointer(y), get_num_threads())
+    call(lib.pyconv_softmax, _rows(axis, x, y), True, pointer(x), pointer(y))
 
 
 def softmax_backward(dx, dy, y, axis):
     """dx = y · (dy - Σ dy · y)."""
     rows = _rows(axis, y, dx, dy)
-    lib.pyconv_softmax_backward(rows, False, pointer(dy), pointer(y), pointer(dx), get_num_threads())
+    call(lib.pyconv_softmax_backward, rows, False, pointer(dy), pointer(y), pointer(dx))
 
 
 def log_softmax_backward(dx, dy, y, axis):
     """dx = dy - exp(y) · Σ dy."""
     rows = _rows(axis, y, dx, dy)
-    lib.pyconv_softmax_backward(rows, True, pointer(dy), pointer(y), pointer(dx), get_num_threads())
+    call(lib.pyconv_softmax_backward, rows, True, pointer(dy), pointer(y), pointer(dx))
 
 
 def refuse(first, *rest):

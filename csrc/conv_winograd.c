@@ -1,0 +1,209 @@
+/* Winograd F(4×4, 3×3): 36 products where a direct convolution needs 144, for 3×3 kernels of stride and dilation 1.
+ *
+ * Fused: a task takes some 4×4 tiles of the output (with the 6×6 pixels each of them reads), transforms their input once,
+ * and for each panel of nr output channels multiplies at all 36 points and transforms the products back while they are in
+ * L2. Weights are transformed first, into [group][panel][point][input channel][nr].
+ */
+#include "conv.h"
+#include "threads.h"
+#include "workspace.h"
+
+#include <string.h>
+
+enum {
+    POINTS = 36,
+    OUT = 4,                  /* outputs of a tile along an axis */
+    TAPS = 3,
+    INPUT_BYTES = 192 << 10, /* of a task's pixels; their transform, up to 2.25 times that, should stay in L2 … */
+    FEW_PIXELS = 480,        /* … unless fewer pixels than some 20 tiles read would have to share each weight */
+};
+
+typedef struct {
+    const conv_problem *problem;
+    correlation q, tiles; /* tiles: the same convolution with one output a 4×4 tile, which reads 6 taps 4 apart */
+    tiling cutting;
+    int64_t panels, panel_bytes, shares, panels_a_share;
+    char *packed, *scratch;                                                   /* scratch: one for each worker */
+    int64_t pixel_bytes, input_bytes, product_bytes, block_bytes, scratch_bytes; /* its parts */
+} winograd_job;
+
+/* Elements from one point's matrix of n elements to the next: a cache line more than it takes, so that the 36 places a
+ * transform writes do not all fall into the same sets of the cache. */
+static int64_t point_step(const correlation *q, int64_t n) { return (lines(n * q->size) + 64) / q->size; }
+
+int fits_winograd(const conv_problem *problem) {
+    const correlation *q = &problem->q;
+    const axis *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
+    return problem->all_phases == 1 && q->axes[DEPTH].taps == 1 && h->taps == TAPS && w->taps == TAPS && h->step == 1 && w->step == 1 &&
+           h->dilation == 1 && w->dilation == 1 && q->ci >= q->table->lanes && q->padding_mode == 0;
+}
+
+static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threads, char *base) {
+    workspace memory = {base, 0};
+    job->problem = problem;
+    job->q = job->tiles = problem->q;
+    const correlation *q = &job->q;
+    const int64_t nr = q->table->nr;
+    for (int a = HEIGHT; a <= WIDTH; a++) {
+        job->tiles.axes[a].out = ceil_div(q->axes[a].out, OUT);
+        job->tiles.axes[a].step = OUT;
+        job->tiles.axes[a].taps = OUT + TAPS - 1;
+    }
+    job->cutting = cut(&job->tiles, q->ci, max_of(INPUT_BYTES, FEW_PIXELS * q->ci * q->size), 2 * threads, 2 * q->table->groups * q->table->group_rows);
+    job->panels = ceil_div(q->co, nr);
+    job->panel_bytes = POINTS * point_step(q, q->ci * nr) * q->size;
+    int64_t tasks = job->cutting.tiles * q->groups;
+    job->shares = min_of(job->panels, max_of(1, ceil_div(2 * threads, max_of(1, tasks))));
+    job->panels_a_share = ceil_div(job->panels, max_of(1, job->shares));
+    int64_t count = job->cutting.pixels;
+    job->pixel_bytes = lines(job->cutting.reach_pixels * q->ci * q->size);
+    job->input_bytes = POINTS * point_step(q, count * q->ci) * q->size;
+    job->product_bytes = POINTS * point_step(q, count * nr) * q->size;
+    job->block_bytes = lines(OUT * OUT * count * nr * q->size);
+    job->scratch_bytes = job->pixel_bytes + job->input_bytes + job->product_bytes + job->block_bytes;
+    int64_t packing_bytes = TAPS * TAPS * point_step(q, q->ci * nr) * q->size;
+    job->scratch_bytes = max_of(job->scratch_bytes, packing_bytes);
+    job->packed = take(&memory, q->groups * job->panels * job->panel_bytes);
+    job->scratch = take(&memory, threads * job->scratch_bytes);
+    return memory.used;
+}
+
+static void pack_panel(void *context, int64_t i, int worker) {
+    const winograd_job *job = context;
+    const correlation *q = &job->q;
+    const int64_t nr = q->table->nr, size = q->size, group = i / job->panels, k = i % job->panels * nr;
+    const int64_t columns = min_of(nr, q->co - k), tap = point_step(q, q->ci * nr);
+    const conv_problem *problem = job->problem;
+    const weight_view *view = &problem->weights;
+    char *taps = job->scratch + worker * job->scratch_bytes, *to = job->packed + i * job->panel_bytes;
+    if (columns < nr) memset(taps, 0, (size_t)(TAPS * TAPS * tap * size));
+    const char *from = view->w + (group * view->group_step + k * view->k_step) * size;
+    int64_t rows[TAPS * TAPS], from_offset[MAX_NR], n = 0;
+    FOR_EACH_TAP(q, at) rows[kernel_tap(problem, 0, at)] = n++ * tap;
+    if (taps_are_contiguous(problem) && view->k_step != 1) { /* transposes them as they lie */
+        for (int64_t j = 0; j < columns; j++) from_offset[j] = j * view->k_step;
+        for (int64_t c = 0; c < q->ci; c++)
+            q->table->pack(taps + c * nr * size, rows, from + c * view->c_step * size, from_offset, TAPS * TAPS, columns);
+    } else {
+        for (int64_t t = 0; t < TAPS * TAPS; t++)
+            q->table->copy_block(taps + rows[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, q->ci,
+                                 columns);
+    }
+    winograd_args args = {
+        .pixels = taps, .row_step = TAPS * tap, .pixel_step = tap, .points = to, .point_step = tap, .channels = q->ci * nr};
+    q->table->winograd_weights(&args);
+}
+
+/* Multiplies one point of all tiles, [tile][ci], with a panel's weights of that point into [tile][nr]. */
+static void multiply(const correlation *q, int64_t count, const char *input, const char *weights, char *products) {
+    const kernel_table *table = q->table;
+    const int64_t pair = table->group_rows, size = q->size, offset = 0;
+    tile_args args = {.offset = &offset, .runs = 1, .length = q->ci, .step = 1, .b = weights};
+    args.row_step = count < pair ? 0 : q->ci;
+    args.c_row_step = count < pair ? 0 : table->nr;
+    int groups = 0;
+    for (int64_t row = 0; row < count; row += pair) {
+        int64_t at = max_of(0, min_of(row, count - pair)); /* an odd last tile is computed with its neighbour */
+        args.a[groups] = input + at * q->ci * size;
+        args.c[groups] = products + at * table->nr * size;
+        if (++groups == table->groups || row + pair >= count) {
+            table->tile(groups, &args);
+            groups = 0;
+        }
+    }
+}
+
+static void transform_input(const winograd_job *job, const tile *t, const char *pixels, char *input, int64_t count) {
+    const correlation *q = &job->q;
+    int64_t steps[AXES];
+    dense_steps(job->cutting.reach, q->ci, steps);
+    winograd_args args = {.row_step = steps[HEIGHT], .pixel_step = steps[WIDTH], .point_step = point_step(q, count * q->ci), .channels = q->ci};
+    FOR_EACH_ROW(t, at)
+        for (at[WIDTH] = 0; at[WIDTH] < t->extent[WIDTH]; at[WIDTH]++) {
+            args.pixels = (char *)pixels + input_offset(&job->tiles, at, steps) * q->size;
+            args.points = input;
+            q->table->winograd_input(&args);
+            input += q->ci * q->size;
+        }
+}
+
+/* The outputs of a task's tiles for one panel, from products to y. */
+static void transform_output(const winograd_job *job, const tile *t, char *products, int64_t count, const char *bias, char *block,
+                             char *y, int64_t columns) {
+    const correlation *q = &job->q;
+    const int64_t nr = q->table->nr, size = q->size;
+    const int in_place = q->y_channel == 1 && columns == nr;
+    int64_t begin[AXES], valid[AXES], extent[AXES], steps[AXES];
+    for (int a = 0; a < AXES; a++) {
+        int64_t out = a >= HEIGHT ? OUT : 1;
+        begin[a] = t->begin[a] * out;
+        extent[a] = t->extent[a] * out;
+        valid[a] = min_of(extent[a], q->axes[a].out - begin[a]);
+    }
+    dense_steps(extent, nr, steps);
+    y += output_offset(begin, q->y_step) * size;
+    winograd_args args = {.point_step = point_step(q, count * nr), .channels = nr, .bias = bias};
+    FOR_EACH_ROW(t, at)
+        for (at[WIDTH] = 0; at[WIDTH] < t->extent[WIDTH]; at[WIDTH]++) {
+            int64_t pixel[AXES] = {at[IMAGE], at[DEPTH], at[HEIGHT] * OUT, at[WIDTH] * OUT};
+            int whole = pixel[HEIGHT] + OUT <= valid[HEIGHT] && pixel[WIDTH] + OUT <= valid[WIDTH];
+            const int64_t *to = in_place && whole ? q->y_step : steps;
+            args.pixels = (in_place && whole ? y : block) + output_offset(pixel, to) * size;
+            args.row_step = to[HEIGHT];
+            args.pixel_step = to[WIDTH];
+            args.points = products;
+            q->table->winograd_output(&args);
+            products += nr * size;
+        }
+    tile rows = {.extent = {valid[IMAGE], valid[DEPTH], valid[HEIGHT], valid[WIDTH]}};
+    FOR_EACH_ROW(&rows, at) {
+        /* in place, only the tiles that reach past the edge are still to be copied */
+        int64_t from = in_place && at[HEIGHT] < valid[HEIGHT] / OUT * OUT ? valid[WIDTH] / OUT * OUT : 0;
+        int64_t pixel[AXES] = {at[IMAGE], at[DEPTH], at[HEIGHT], from};
+        if (from < valid[WIDTH])
+            q->table->spread_block(y + output_offset(pixel, q->y_step) * size, q->y_step[WIDTH], q->y_channel,
+                                   block + output_offset(pixel, steps) * size, nr, valid[WIDTH] - from, columns);
+    }
+}
+
+static void winograd_task(void *context, int64_t i, int worker) {
+    const winograd_job *job = context;
+    const correlation *q = &job->q;
+    const int64_t nr = q->table->nr, size = q->size;
+    int64_t share = i % job->shares, group = i / job->shares % q->groups;
+    tile t = tile_at(&job->tiles, &job->cutting, i / job->shares / q->groups);
+    int64_t count = t.extent[IMAGE] * t.extent[DEPTH] * t.extent[HEIGHT] * t.extent[WIDTH];
+    char *pixels = job->scratch + worker * job->scratch_bytes, *input = pixels + job->pixel_bytes;
+    char *products = input + job->input_bytes, *block = products + job->product_bytes;
+
+    gather_tile(&job->tiles, &job->cutting, &t, group * q->ci, q->ci, q->ci, pixels);
+    transform_input(job, &t, pixels, input, count);
+    int64_t last = min_of(job->panels, (share + 1) * job->panels_a_share);
+    for (int64_t p = share * job->panels_a_share; p < last; p++) {
+        const char *panel = job->packed + (group * job->panels + p) * job->panel_bytes;
+        for (int64_t point = 0; point < POINTS; point++)
+            multiply(q, count, input + point * point_step(q, count * q->ci) * size, panel + point * point_step(q, q->ci * nr) * size,
+                     products + point * point_step(q, count * nr) * size);
+        int64_t k = group * q->co + p * nr, columns = min_of(nr, q->co - p * nr);
+        char bias[64 * 8];
+        if (job->problem->bias) {
+            memset(bias, 0, sizeof bias);
+            memcpy(bias, job->problem->bias + k * size, (size_t)(columns * size));
+        }
+        transform_output(job, &t, products, count, job->problem->bias ? bias : 0, block, q->y + k * q->y_channel * size, columns);
+    }
+}
+
+static int64_t winograd_workspace(const conv_problem *problem, int threads) {
+    winograd_job job;
+    return lay_out(&job, problem, threads, 0);
+}
+
+static void winograd_solve(const conv_problem *problem, int threads, char *base) {
+    winograd_job job;
+    lay_out(&job, problem, threads, base);
+    pyconv_parallel_for(job.q.groups * job.panels, threads, pack_panel, &job);
+    pyconv_parallel_for(job.cutting.tiles * job.q.groups * job.shares, threads, winograd_task, &job);
+}
+
+const conv_engine winograd_engine = {winograd_workspace, winograd_solve};

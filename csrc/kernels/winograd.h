@@ -1,0 +1,109 @@
+/* Transforms of Winograd F(4×4, 3×3), a vector of channels at a time: Y = Aᵀ [(G w Gᵀ) ∘ (Bᵀ x B)] A.
+ *
+ * Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, with the interpolation points 0, ±a, ±b, ∞ for
+ * a = √½ and b = √2 in place of 1 and 2: the same work and a third of the rounding error. A point is one of 6 × 6.
+ */
+#define WINOGRAD_A ((real)0.70710678118654752440)
+#define WINOGRAD_B ((real)1.41421356237309504880)
+
+/* Bᵀ: six inputs to six points. */
+INLINE void NAME(winograd_to_points)(const vec x[6], vec p[6]) {
+    const vec half = v_set1(0.5), two = v_set1(2), five_halves = v_set1(2.5);
+    vec even_a = x[4] - two * x[2], odd_a = v_set1(WINOGRAD_A) * (x[3] - two * x[1]);
+    vec even_b = x[4] - half * x[2], odd_b = v_set1(WINOGRAD_B) * (x[3] - half * x[1]);
+    p[0] = x[0] + x[4] - five_halves * x[2];
+    p[1] = even_a + odd_a;
+    p[2] = even_a - odd_a;
+    p[3] = even_b + odd_b;
+    p[4] = even_b - odd_b;
+    p[5] = x[1] + x[5] - five_halves * x[3];
+}
+
+/* Aᵀ: six points to four outputs. */
+INLINE void NAME(winograd_from_points)(const vec p[6], vec y[4]) {
+    const vec half = v_set1(0.5), two = v_set1(2);
+    vec sum_a = p[1] + p[2], sum_b = p[3] + p[4];
+    vec difference_a = v_set1(WINOGRAD_A) * (p[1] - p[2]), difference_b = v_set1(WINOGRAD_B) * (p[3] - p[4]);
+    y[0] = p[0] + sum_a + sum_b;
+    y[1] = difference_a + difference_b;
+    y[2] = half * sum_a + two * sum_b;
+    y[3] = half * difference_a + two * difference_b + p[5];
+}
+
+/* G: three weights to six points. */
+INLINE void NAME(winograd_weights_to_points)(const vec w[3], vec p[6]) {
+    const vec by_a = v_set1((real)(-2.0 / 3)), by_b = v_set1((real)(1.0 / 6)); /* 1 / Π (point - other points) */
+    vec even_a = by_a * (w[0] + v_set1(0.5) * w[2]), odd_a = v_set1(WINOGRAD_A) * by_a * w[1];
+    vec even_b = by_b * (w[0] + v_set1(2) * w[2]), odd_b = v_set1(WINOGRAD_B) * by_b * w[1];
+    p[0] = w[0];
+    p[1] = even_a + odd_a;
+    p[2] = even_a - odd_a;
+    p[3] = even_b + odd_b;
+    p[4] = even_b - odd_b;
+    p[5] = w[2];
+}
+
+/* Channels in whole vectors; the last one overlaps the one before where they do not divide evenly. */
+#define FOR_EACH_VECTOR(c, channels)                                        \
+    for (int64_t begin_ = 0, c = 0; begin_ < (channels); begin_ += LANES)   \
+        if (c = begin_ + LANES <= (channels) ? begin_ : (channels) - LANES, 1)
+
+static void NAME(winograd_input)(const winograd_args *args) {
+    const int64_t row = args->row_step, pixel = args->pixel_step, point = args->point_step;
+    FOR_EACH_VECTOR(c, args->channels) {
+        const real *x = (const real *)args->pixels + c;
+        real *to = (real *)args->points + c;
+        vec down[6][6]; /* [column][point of the height] */
+        for (int j = 0; j < 6; j++) {
+            vec column[6];
+            UNROLL for (int i = 0; i < 6; i++) column[i] = v_load(x + i * row + j * pixel);
+            NAME(winograd_to_points)(column, down[j]);
+        }
+        for (int i = 0; i < 6; i++) {
+            vec across[6], p[6];
+            UNROLL for (int j = 0; j < 6; j++) across[j] = down[j][i];
+            NAME(winograd_to_points)(across, p);
+            UNROLL for (int j = 0; j < 6; j++) v_store(to + (i * 6 + j) * point, p[j]);
+        }
+    }
+}
+
+static void NAME(winograd_output)(const winograd_args *args) {
+    const int64_t row = args->row_step, pixel = args->pixel_step, point = args->point_step;
+    FOR_EACH_VECTOR(c, args->channels) {
+        const real *from = (const real *)args->points + c;
+        real *y = (real *)args->pixels + c;
+        vec down[6][4], bias = args->bias ? v_load((const real *)args->bias + c) : v_set1(0);
+        for (int j = 0; j < 6; j++) {
+            vec column[6];
+            UNROLL for (int i = 0; i < 6; i++) column[i] = v_load(from + (i * 6 + j) * point);
+            NAME(winograd_from_points)(column, down[j]);
+        }
+        for (int i = 0; i < 4; i++) {
+            vec across[6], out[4];
+            UNROLL for (int j = 0; j < 6; j++) across[j] = down[j][i];
+            NAME(winograd_from_points)(across, out);
+            UNROLL for (int j = 0; j < 4; j++) v_store(y + i * row + j * pixel, out[j] + bias);
+        }
+    }
+}
+
+static void NAME(winograd_weights)(const winograd_args *args) {
+    const int64_t row = args->row_step, pixel = args->pixel_step, point = args->point_step;
+    FOR_EACH_VECTOR(c, args->channels) {
+        const real *w = (const real *)args->pixels + c;
+        real *to = (real *)args->points + c;
+        vec down[3][6];
+        UNROLL for (int j = 0; j < 3; j++) {
+            vec column[3];
+            UNROLL for (int i = 0; i < 3; i++) column[i] = v_load(w + i * row + j * pixel);
+            NAME(winograd_weights_to_points)(column, down[j]);
+        }
+        for (int i = 0; i < 6; i++) {
+            vec across[3], p[6];
+            UNROLL for (int j = 0; j < 3; j++) across[j] = down[j][i];
+            NAME(winograd_weights_to_points)(across, p);
+            UNROLL for (int j = 0; j < 6; j++) v_store(to + (i * 6 + j) * point, p[j]);
+        }
+    }
+}

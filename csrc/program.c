@@ -1,0 +1,53 @@
+/* Programs: recorded calls, made again in order on the segments at hand. */
+#include "pyconv.h"
+#include "threads.h"
+
+enum { ARGUMENTS = 8 };
+
+#define NUMBER(i) ((int)(intptr_t)a[i])
+
+/* One line a function of pyconv.h. */
+static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
+    switch (function) {
+        case PYCONV_CALL_CONV_FORWARD: pyconv_conv_forward(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_CONV_BACKWARD_DATA: pyconv_conv_backward_data(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_CONV_BACKWARD_WEIGHTS: pyconv_conv_backward_weights(a[0], a[1], a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_MAX_POOL: pyconv_max_pool(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_MAX_POOL_INDICES: pyconv_max_pool_indices(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_MAX_POOL_BACKWARD: pyconv_max_pool_backward(a[0], a[1], a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_AVG_POOL: pyconv_avg_pool(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_AVG_POOL_BACKWARD: pyconv_avg_pool_backward(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_UNPOOL: pyconv_unpool(a[0], a[1], a[2], a[3], NUMBER(4), threads); break;
+        case PYCONV_CALL_GATHER: pyconv_gather(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_UNARY: pyconv_unary(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_UNARY_BACKWARD:
+            pyconv_unary_backward(a[0], NUMBER(1), a[2], a[3], a[4], a[5], a[6], threads);
+            break;
+        case PYCONV_CALL_BINARY: pyconv_binary(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_SUM: pyconv_sum(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_MOMENTS: pyconv_moments(a[0], a[1], a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_PRODUCTS: pyconv_products(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads); break;
+        case PYCONV_CALL_NORMALIZE: pyconv_normalize(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_NORMALIZE_BACKWARD:
+            pyconv_normalize_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads);
+            break;
+        case PYCONV_CALL_SOFTMAX: pyconv_softmax(a[0], NUMBER(1), a[2], a[3], threads); break;
+        case PYCONV_CALL_SOFTMAX_BACKWARD: pyconv_softmax_backward(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        default: break;
+    }
+}
+
+int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds) {
+    if (p->isa != pyconv_isa()) return -1;
+    if (threads > p->threads) threads = (int)p->threads;
+    for (int64_t i = 0; i < p->count; i++) {
+        const pyconv_call *call = p->calls + i;
+        const double begin = seconds ? pyconv_now() : 0;
+        void *arguments[ARGUMENTS];
+        for (int k = 0; k < ARGUMENTS; k++)
+            arguments[k] = (void *)((call->segment[k] < 0 ? 0 : segments[call->segment[k]]) + (intptr_t)call->value[k]);
+        make(call->function, arguments, threads);
+        if (seconds) seconds[i] = pyconv_now() - begin;
+    }
+    return 0;
+}

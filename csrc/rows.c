@@ -1,0 +1,34 @@
+/* See rows.h. */
+#include "rows.h"
+
+void multiply_rows(const kernel_table *table, int64_t size, tile_args args, const char *a, int64_t a_row, char *c, int64_t c_row,
+                   int64_t rows) {
+    const int64_t pair = table->group_rows;
+    int groups = 0;
+    args.row_step = a_row;
+    args.c_row_step = c_row;
+    for (int64_t i = 0; i + pair <= rows; i += pair) {
+        args.a[groups] = a + i * a_row * size;
+        args.c[groups] = c + i * c_row * size;
+        if (++groups == table->groups || i + 2 * pair > rows) {
+            table->tile(groups, &args);
+            groups = 0;
+        }
+    }
+    if (rows % pair) { /* a last row without its neighbour stands in for it */
+        args.row_step = args.c_row_step = 0;
+        args.a[0] = a + (rows - 1) * a_row * size;
+        args.c[0] = c + (rows - 1) * c_row * size;
+        table->tile(1, &args);
+    }
+}
+
+int64_t join_runs(int64_t *offset, int64_t pieces, int64_t *length) {
+    int64_t n = 1;
+    while (n < pieces && offset[n] == offset[0] + n * *length) n++;
+    for (int64_t i = 0; i < pieces; i++)
+        if (pieces % n || offset[i] != offset[i - i % n] + i % n * *length) n = 1;
+    for (int64_t i = 0; i < pieces / n; i++) offset[i] = offset[i * n];
+    *length *= n;
+    return pieces / n;
+}

@@ -1,0 +1,66 @@
+"""Winograd F(4×4, 3×3): the passes that it can do, and where it is quicker than the direct algorithm.
+
+Its products are a fourth of the direct ones; what it pays for that is the transforms of input, output and weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconv.kernels.native import conv as direct
+from pyconv.kernels.native.library import lib
+from pyconv.kernels.precision import get_precision
+
+_TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transformed to; products of one output, directly
+
+# In multiply-adds of the direct algorithm, measured (docs/decisions/0006): what it costs to transform one number of the
+# input or output, and of the weights, with reading and writing it; and what the products lose by being less even.
+_TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 12, 20, 1.15
+
+
+def conv(y, x, w, b, spec):
+    """y = x ∗ w + b."""
+    direct.conv(y, x, w, b, spec, direct.WINOGRAD)
+
+
+def conv_backward_data(dx, dy, w, b, spec):
+    """dx = wᵀ ∗ dy + b."""
+    direct.conv_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
+
+
+def refuse(y, x, w, b, spec):
+    """Why it cannot compute y."""
+    return _refuse(direct.FORWARD, spec, x, w, y)
+
+
+def refuse_backward_data(dx, dy, w, b, spec):
+    """Why it cannot compute dx."""
+    return _refuse(direct.BACKWARD_DATA, spec, dx, w, dy)
+
+
+def decline(y, x, w, b, spec):
+    """Why it should not, although it can."""
+    return _decline(x.dtype, y, w, spec)
+
+
+def decline_backward_data(dx, dy, w, b, spec):
+    """Why it should not, although it can."""
+    return _decline(dx.dtype, dx, w, spec)
+
+
+def _refuse(pass_, spec, x, w, y):
+    if spec.padding_mode == "zeros" and lib.pyconv_conv_has_winograd(direct.describe(spec, x, w, y), pass_):
+        return None
+    return "it is for 3×3 kernels of stride and dilation 1, zero padding and some channels a group"
+
+
+def _decline(dtype, out, w, spec):
+    if dtype != np.float32 or get_precision() == "strict":
+        return "it rounds more than the precision asked for allows"
+    images, (height, width) = out.shape[0], out.shape[-2:]
+    images *= int(np.prod(out.shape[2:-2], dtype=np.int64))
+    tiles = images * -(-height // 4) * -(-width // 4)
+    k, c = w.shape[0] // spec.groups, w.shape[1]
+    products = _TAPS * k * c * images * height * width
+    winograd = _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + _TRANSFORM_WEIGHT * k * c)
+    return None if winograd < products else "its transforms cost more than they save"

@@ -1,0 +1,247 @@
+"""Programs: recorded kernels run again in one call, on other memory, with the results of direct calls."""
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+from arrays import arranged
+
+from pyconv import kernels
+from pyconv.kernels.spec import ConvSpec, PoolSpec
+from pyconv.kernels.threads import num_threads
+
+if (reason := kernels.available("native")) is not None:
+    pytest.skip(reason, allow_module_level=True)
+
+from pyconv.kernels.native import library
+from pyconv.kernels.native.program import Program
+
+BATCH = 16
+SAME, VALID = ConvSpec((1, 1), ((2, 2),) * 2, (1, 1)), ConvSpec((1, 1), ((0, 0),) * 2, (1, 1))
+WINDOWS = [PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1)).windows((n, n)) for n in (28, 10)]
+
+
+def aligned_bytes(size):
+    buffer = np.empty(size + 64, np.uint8)
+    begin = -buffer.__array_interface__["data"][0] % 64
+    return buffer[begin : begin + size]
+
+
+class Arena:
+    """Arrays side by side in one piece of memory."""
+
+    def __init__(self, size=1 << 22):
+        self.bytes = aligned_bytes(size)
+        self.used = 0
+
+    def __call__(self, *shape):
+        size = int(np.prod(shape)) * 4
+        array = self.bytes[self.used : self.used + size].view(np.float32).reshape(shape)
+        self.used += -(-size // 64) * 64
+        return array
+
+
+def parameters():
+    rng = np.random.default_rng(0)
+    shapes = {"c1": (6, 1, 5, 5), "c2": (16, 6, 5, 5), "f1": (120, 400), "f2": (84, 120), "f3": (10, 84)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) * 0.1 for name, shape in shapes.items()}
+    return weights, {name: rng.standard_normal(w.shape[0]).astype(np.float32) for name, w in weights.items()}
+
+
+def lenet(run, arena, x, y):
+    """LeNet-5's forward pass, by a function that runs or records one kernel; arrays come from `arena`."""
+    w, b = PARAMETERS
+    a, pa = arena(BATCH, 6, 28, 28), arena(BATCH, 6, 14, 14)
+    run("conv", a, x, w["c1"], b["c1"], SAME)
+    run("unary", a, a, "relu")
+    run("max_pool", pa, a, WINDOWS[0])
+    c, pc = arena(BATCH, 16, 10, 10), arena(BATCH, 16, 5, 5)
+    run("conv", c, pa, w["c2"], b["c2"], VALID)
+    run("unary", c, c, "leaky_relu", 0.25)
+    run("max_pool", pc, c, WINDOWS[1])
+    h, g = arena(BATCH, 120), arena(BATCH, 84)
+    run("linear", h, pc.reshape(BATCH, 400), w["f1"], b["f1"])
+    run("unary", h, h, "relu")
+    run("linear", g, h, w["f2"], b["f2"])
+    run("unary", g, g, "relu")
+    run("linear", y, g, w["f3"], b["f3"])
+
+
+PARAMETERS = parameters()
+CONSTANTS = [array for group in PARAMETERS for array in group.values()]
+KERNELS = 11
+
+
+def images(seed):
+    return np.random.default_rng(seed).standard_normal((BATCH, 1, 28, 28)).astype(np.float32)
+
+
+def direct(x):
+    y = np.empty((BATCH, 10), np.float32)
+    with kernels.backend("native"):
+        lenet(kernels.run, Arena(), x, y)
+    return y
+
+
+def recorded():
+    """The program of `lenet`; its segments are an arena, x, y and the parameters."""
+    arena, x, y = Arena(), images(0), np.empty((BATCH, 10), np.float32)
+    program = Program([arena.bytes, x, y, *CONSTANTS])
+
+    def record(kernel, out, *arguments):
+        with kernels.backend("native"):
+            row = kernels.rows(kernel)[0]
+        assert program.record(row, out, *arguments) is None
+
+    lenet(record, arena, x, y)
+    return program
+
+
+def run(program, x, threads=2):
+    y = np.full((BATCH, 10), np.nan, np.float32)
+    program.run([Arena().bytes, x, y, *CONSTANTS, aligned_bytes(program.workspace_bytes)], threads)
+    return y
+
+
+@pytest.fixture(params=library.isas())
+def isa(request):
+    before = library.get_isa()
+    library.set_isa(request.param)
+    yield request.param
+    library.set_isa(before)
+
+
+def row(kernel, algorithm=None):
+    with kernels.backend("native"):
+        return next(r for r in kernels.rows(kernel) if algorithm in (None, r.algorithm))
+
+
+def test_a_program_does_what_direct_calls_do(isa):
+    with num_threads(2):
+        program = recorded()
+    assert len(program) == KERNELS
+    for seed in (0, 1):  # other inputs, in other memory
+        for threads in (1, 2, 3):
+            np.testing.assert_array_equal(run(program, images(seed), threads), direct(images(seed)))
+
+
+def test_recording_computes_nothing():
+    x, y = np.ones((4, 8), np.float32), np.full((4, 8), 7, np.float32)
+    program = Program([x, y])
+    assert program.record(row("unary"), y, x, "neg") is None
+    assert (y == 7).all()
+    program.run([x, y, 0], 1)
+    assert (y == -1).all()
+
+
+def test_segments_may_have_any_strides_and_be_given_by_address():
+    base = np.arange(24, dtype=np.float32).reshape(4, 6)
+    x, y = base[::-1], np.empty((4, 6), np.float32)
+    program = Program([x, y])
+    assert program.record(row("unary"), y, x, "neg") is None
+    other = base + 1
+    program.run([other[::-1], y.ctypes.data, 0], 1)
+    np.testing.assert_array_equal(y, -other[::-1])
+
+
+def test_what_cannot_be_recorded_is_refused_and_leaves_the_program_as_it_was():
+    x, w = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)
+    y = np.empty((2, 4, 6, 6), np.float32)
+    program = Program([x, w, y])
+    assert program.record(row("conv"), y, x, w, None, VALID) is None
+    calls = len(program), program.workspace_bytes
+    outside, misaligned = x.copy(), arranged(x, "misaligned")
+    reflect = ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 1, "reflect")
+    for refused, reason in (
+        (program.record(row("conv"), y, outside, w, None, VALID), "outside"),
+        (program.record(row("conv"), y, misaligned, w, None, VALID), "copy"),
+        (program.record(row("conv_backward_data"), x, np.empty((2, 4, 8, 8), np.float32), w, None, reflect), "copy"),
+        (program.record(row("unary"), y, y, "cos"), "no cos"),
+        (program.record(row("unary", "numpy"), y, y, "cos"), "does not run in C"),
+    ):
+        assert reason in refused
+    assert (len(program), program.workspace_bytes) == calls
+
+
+def test_a_program_is_for_its_instruction_set_and_its_segments():
+    program = recorded()
+    with pytest.raises(ValueError, match="takes 13 segments and one of scratch, not 2"):
+        program.run([0, 0], 1)
+    isas, before = library.isas(), library.get_isa()
+    if len(isas) > 1:
+        library.set_isa(next(name for name in isas if name != before))
+        try:
+            with pytest.raises(RuntimeError, match="instruction set"):
+                run(program, images(0))
+        finally:
+            library.set_isa(before)
+    np.testing.assert_array_equal(run(program, images(0)), direct(images(0)))
+
+
+def test_workspace_is_enough_for_fewer_threads_than_recorded():
+    """With fewer threads a convolution may cut larger tiles: nothing is written past the scratch that was asked for."""
+    with num_threads(5):
+        program = recorded()
+    x, y = images(3), np.empty((BATCH, 10), np.float32)
+    scratch = aligned_bytes(program.workspace_bytes + 4096)
+    for threads in range(1, 6):
+        scratch[program.workspace_bytes :] = 77
+        program.run([Arena().bytes, x, y, *CONSTANTS, scratch], threads)
+        assert (scratch[program.workspace_bytes :] == 77).all()
+
+
+def test_profile_times_each_kernel():
+    program, y = recorded(), np.empty((BATCH, 10), np.float32)
+    scratch = aligned_bytes(program.workspace_bytes)
+    seconds = program.profile([Arena().bytes, images(1), y, *CONSTANTS, scratch], 2)
+    assert seconds.shape == (KERNELS,) and (seconds > 0).all() and seconds.sum() < 10
+    np.testing.assert_array_equal(y, direct(images(1)))
+
+
+def test_two_python_threads_run_one_program():
+    program, answers = recorded(), []
+
+    def work(seed):
+        expected = direct(images(seed))
+        answers.extend((run(program, images(seed)) == expected).all() for _ in range(20))
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert answers == [True] * 40
+
+
+def test_while_one_thread_records_others_compute():
+    x, y, other = np.ones((4, 8), np.float32), np.zeros((4, 8), np.float32), np.zeros((4, 8), np.float32)
+    program = Program([x, y])
+    with library.recording(program):
+        worker = threading.Thread(target=row("unary").function, args=(other, x, "neg"))
+        worker.start()
+        worker.join(timeout=60)
+    assert (other == -1).all() and not y.any()
+
+
+def send(queue, program, x):
+    queue.put(run(program, x).tobytes())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_runs_the_program():
+    with num_threads(2):
+        program = recorded()
+    expected = run(program, images(5)).tobytes()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=send, args=(queue, program, images(5)))
+    child.start()
+    try:
+        assert queue.get(timeout=30) == expected
+        child.join(timeout=30)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+    assert run(program, images(5)).tobytes() == expected
