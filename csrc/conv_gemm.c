@@ -15,9 +15,11 @@ enum {
     TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
     PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
     SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
+    SHARED_BYTES = 8 << 20, /* of a copy of the input for all tasks */
     FEWEST_CHANNELS = 16,   /* of a block, where there are several */
     PACK_CHANNELS = 32,     /* input channels that are packed at a time where they follow each other, else */
-    PACK_PANELS = 8,        /* panels */
+    PACK_PANELS = 8,        /* panels, */
+    COPY_CHANNELS = 16,     /* or channels where output channels follow each other */
     TASKS_A_THREAD = 4,
     CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
 };
@@ -51,8 +53,8 @@ typedef struct {
     int64_t shares, panels_a_share;
     int packs_itself;      /* tasks pack what they need */
     int64_t panels_packed; /* at a time, otherwise */
-    char *packed, *scratch;
-    int64_t *held; /* a worker: the tile and group whose input its scratch holds, or -1 */
+    int copies_first;      /* input that several tasks share is copied before them: [tile][group][channel block] */
+    char *packed, *shared, *scratch;
     int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
 } conv_job;
 
@@ -106,9 +108,16 @@ static void list_rows(const conv_job *job, int64_t panel, int64_t block, int64_t
     }
 }
 
-/* Packs the weights of a few panels, for one block of input channels of a group and all phases. Weights are transposed in the order
- * in which they lie in memory, as far as that is the same for all of them: taps, output channels, input channels, or
- * taps, some input channels, output channels. `rows` is scratch. */
+/* How many input channels' weights are transposed as they lie: their taps follow each other, and the channels too unless it is
+ * but one. 0: they are copied tap by tap. */
+static int64_t channels_together(const conv_job *job) {
+    const weight_view *view = &job->problem.weights;
+    if (!taps_are_contiguous(&job->problem) || view->k_step == 1 || view->c_step == 1) return 0;
+    return view->c_step == job->kernel_taps ? PACK_CHANNELS : 1;
+}
+
+/* Packs the weights of a few panels, for one block of input channels of a group and all phases, as far as possible in
+ * the order in which they lie in memory. `rows` is scratch. */
 static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int64_t panels, int64_t block, int64_t *rows, char *to) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
@@ -116,8 +125,7 @@ static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int6
     const kernel_table *table = q->table;
     const int64_t nr = table->nr, size = q->size, taps = job->kernel_taps, last = min_of(panel + panels, job->layout.panels_a_set);
     const int64_t channels = channels_of_block(job, block), first = block * job->block_channels;
-    const int contiguous = taps_are_contiguous(problem) && view->k_step != 1 && view->c_step != 1;
-    const int64_t together = !contiguous ? channels : view->c_step == taps ? PACK_CHANNELS : 1;
+    const int64_t together = channels_together(job);
     int64_t from_offset[MAX_NR];
     for (int64_t j = 0; j < nr; j++) from_offset[j] = j * view->k_step;
     for (int64_t p = panel; p < last; p++) {
@@ -126,17 +134,18 @@ static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int6
         for (int64_t s = 0; s < job->layout.sets; s++) /* lanes that no weight fills, or taps that not all phases have */
             memset(to + weights_at(job, &job->sets[s], p, block) * size, 0, (size_t)(job->sets[s].taps * channels * nr * size));
     }
-    for (int64_t i = taps; contiguous && i < together * taps; i++) rows[i] = rows[i - taps] + nr; /* then it is one panel */
-    for (int64_t c = 0; c < channels; c += together)
+    for (int64_t i = taps; i < together * taps; i++) rows[i] = rows[i - taps] + nr; /* then it is one panel */
+    for (int64_t c = 0; c < channels; c += together ? together : COPY_CHANNELS)
         for (int64_t p = panel; p < last; p++) {
             const char *from = view->w + (group * view->group_step + p * nr * view->k_step + (first + c) * view->c_step) * size;
             const int64_t columns = min_of(nr, q->co - p * nr), *row = rows + (p - panel) * taps;
-            if (contiguous) {
+            if (together) {
                 table->pack(to + c * nr * size, row, from, from_offset, min_of(together, channels - c) * taps, columns);
                 continue;
             }
             for (int64_t t = 0; t < taps; t++)
-                table->copy_block(to + row[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, channels, columns);
+                table->copy_block(to + (row[t] + c * nr) * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, min_of(COPY_CHANNELS, channels - c),
+                                  columns);
         }
 }
 
@@ -155,9 +164,9 @@ typedef struct {
     int in_place;
 } input_view;
 
-static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block, char *scratch, int64_t *held) {
+static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block) {
     const correlation *q = &job->problem.q;
-    input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
+    input_view view = {.group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
     const int64_t channel = view.group * q->ci + block * job->block_channels;
     view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t) &&
                     !rows_collide(q->x_step[WIDTH] * q->axes[WIDTH].step, q->size);
@@ -167,9 +176,25 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
         return view;
     }
     dense_steps(job->cutting.reach, job->block_channels, view.steps);
-    if (*held != place * job->blocks + block) gather_tile(q, &job->cutting, t, channel, view.channels, job->block_channels, scratch);
-    *held = place * job->blocks + block;
     return view;
+}
+
+static void copy_input(const conv_job *job, const tile *t, const input_view *view, char *to) {
+    const correlation *q = &job->problem.q;
+    gather_tile(q, &job->cutting, t, view->group * q->ci + view->block * job->block_channels, view->channels, job->block_channels, to);
+}
+
+static char *shared_input(const conv_job *job, int64_t place, int64_t block) {
+    return job->shared + (place * job->blocks + block) * job->input_bytes;
+}
+
+static void copy_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const conv_job *job = context;
+    const int64_t place = i / job->blocks, block = i % job->blocks;
+    const tile t = tile_at(&job->problem.q, &job->cutting, place / job->problem.q.groups);
+    const input_view view = view_input(job, &t, place, block);
+    if (!view.in_place) copy_input(job, &t, &view, shared_input(job, place, block));
 }
 
 /* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p of the tile goes to c + p·c_steps. */
@@ -249,10 +274,12 @@ static void conv_task(void *context, int64_t i, int worker) {
     const int64_t share = i % job->shares, place = i / job->shares, panel_sums = job->cutting.pixels * job->layout.width * q->size;
     const int64_t first = share * job->panels_a_share, last = min_of(job->layout.panels_a_set, first + job->panels_a_share);
     const tile t = tile_at(q, &job->cutting, place / q->groups);
-    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + job->input_bytes;
+    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + (job->copies_first ? 0 : job->input_bytes);
     char *own = sums + job->sums_bytes;
     for (int64_t block = 0; block < job->blocks; block++) {
-        const input_view in = view_input(job, &t, place, block, input, &job->held[worker]);
+        input_view in = view_input(job, &t, place, block);
+        if (!in.in_place) in.base = job->copies_first ? shared_input(job, place, block) : input;
+        if (!in.in_place && !job->copies_first) copy_input(job, &t, &in, input);
         const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
         char *at = sums;
         for (int64_t panel = first; panel < last; panel++) {
@@ -294,7 +321,7 @@ static void divide(conv_job *job, int threads) {
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
     job->packs_itself = job->cutting.tiles == 1;
-    job->panels_packed = job->problem.weights.c_step > job->problem.weights.k_step ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
+    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */
@@ -305,10 +332,9 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     const int64_t nr = q->table->nr;
     if (problem->all_phases == 1) merge_axes(q);
     job->layout = lay_out_columns(problem, nr);
-    divide(job, threads);
     job->kernel_taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH];
+    divide(job, threads);
     job->homes = (tap_home *)take(&memory, job->kernel_taps * (int64_t)sizeof(tap_home));
-    job->held = (int64_t *)take(&memory, threads * (int64_t)sizeof(int64_t));
     job->sets = (tap_set *)take(&memory, job->layout.sets * (int64_t)sizeof(tap_set));
     job->group_elements = 0;
     int64_t own = 0;
@@ -326,7 +352,10 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->rows_bytes = lines(job->kernel_taps * PACK_CHANNELS * (int64_t)sizeof(int64_t));
     job->input_bytes = lines(job->cutting.reach_pixels * job->block_channels * q->size);
     job->sums_bytes = lines(sums * job->cutting.pixels * nr * q->size);
-    job->scratch_bytes = job->rows_bytes + job->input_bytes + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
+    const int64_t shared = job->cutting.tiles * q->groups * job->blocks * job->input_bytes;
+    job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
+    job->shared = take(&memory, job->copies_first ? shared : 0);
+    job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
     job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
@@ -341,8 +370,8 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
     lay_out(&job, problem, threads, base);
     list_sets(&job);
-    for (int i = 0; i < threads; i++) job.held[i] = -1;
     const int64_t groups = job.problem.q.groups;
+    if (job.copies_first) pyconv_parallel_for(job.cutting.tiles * groups * job.blocks, threads, copy_task, &job);
     if (!job.packs_itself) pyconv_parallel_for(groups * ceil_div(job.layout.panels_a_set, job.panels_packed), threads, pack_task, &job);
     pyconv_parallel_for(job.cutting.tiles * groups * job.shares, threads, conv_task, &job);
 }

@@ -50,7 +50,8 @@ static int reads_weights_in_place(const conv_problem *problem) {
 int turned_engine_suits(const conv_problem *problem) {
     correlation q = problem->q;
     if (problem->all_phases > 1 || q.co < q.table->nr) return 0;
-    int pointwise = count_taps(&q) == 1 && q.x_step[WIDTH] == 1 && q.y_step[WIDTH] == 1;
+    merge_axes(&q);
+    int pointwise = count_taps(&q) == 1 && q.x_channel != 1 && q.y_step[WIDTH] == 1;
     for (int a = DEPTH; a < AXES; a++) pointwise = pointwise && q.axes[a].step == 1 && q.axes[a].first == 0 && q.axes[a].in == q.axes[a].out;
     return pointwise || (count_pixels(&q) <= FEW_PANELS * q.table->nr && reads_weights_in_place(problem));
 }
