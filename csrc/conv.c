@@ -2,14 +2,21 @@
 #include "conv.h"
 #include "threads.h"
 
+enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
+
 #define PLANAR_SPEED 0.8 /* of the planar register tile, to that of the general one */
 
-/* Products that an engine does for each input channel and output position, lanes that do nothing useful included. */
-static int64_t products_of(const conv_problem *problem, column_layout layout) {
-    int64_t taps = 0;
-    for (int64_t s = 0; s < layout.sets; s++)
-        taps += list_phase_taps(problem, s * layout.phases_a_set, phases_of_set(problem, &layout, s), problem->q.x_step, 0);
-    return taps * layout.panels_a_set * layout.width;
+/* Products that an engine does for each input channel and output position, lanes that do nothing useful included: a panel is
+ * as wide as its layout says, or half as wide if it `narrows`. */
+static int64_t products_of(const conv_problem *problem, column_layout layout, int narrows) {
+    const int64_t half = layout.width / 2;
+    int64_t products = 0;
+    for (int64_t s = 0; s < layout.sets; s++) {
+        const int64_t phases = phases_of_set(problem, &layout, s), columns = phases * problem->q.co;
+        products += list_phase_taps(problem, s * layout.phases_a_set, phases, problem->q.x_step, 0) *
+                    (narrows ? round_up(columns, half) : layout.panels_a_set * layout.width);
+    }
+    return products;
 }
 
 enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; between the others nothing but time differs */
@@ -23,17 +30,15 @@ static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
     double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, table->planar_columns);
-    double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr));
-    double planar = (double)products_of(problem, planar_layout(problem)) * vectors / width / PLANAR_SPEED;
+    double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr), 1);
+    double planar = (double)products_of(problem, planar_layout(problem), 0) * vectors / width / PLANAR_SPEED;
     return planar < gemm ? &planar_engine : &gemm_engine;
 }
-
-enum { SERIAL_PRODUCTS = 1 << 18 }; /* work of a few microseconds is not worth waking a thread */
 
 static int useful_threads(const pyconv_conv *p, int threads) {
     int64_t products = p->n * p->k * (p->c / p->groups);
     for (int a = 0; a < 3; a++) products *= p->out[a] * p->kernel[a];
-    return products < SERIAL_PRODUCTS ? 1 : pyconv_effective_threads(threads);
+    return pyconv_threads_for(products / PRODUCTS_A_BYTE, threads);
 }
 
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,

@@ -15,8 +15,11 @@ enum {
     TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
     PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
     SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
+    SHARED_BYTES = 8 << 20, /* of a copy of the input for all tasks */
     FEWEST_CHANNELS = 16,   /* of a block, where there are several */
-    PACK_CHANNELS = 32,     /* input channels that are packed at a time */
+    PACK_CHANNELS = 32,     /* input channels that are packed at a time where they follow each other, else */
+    PACK_PANELS = 8,        /* panels, */
+    COPY_CHANNELS = 16,     /* or channels where output channels follow each other */
     TASKS_A_THREAD = 4,
     CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
 };
@@ -48,9 +51,10 @@ typedef struct {
     int64_t block_channels, blocks;      /* of input channels */
     int ragged;                          /* the last block is smaller than the others */
     int64_t shares, panels_a_share;
-    int packs_itself; /* tasks pack what they need */
-    char *packed, *scratch;
-    int64_t *held; /* a worker: the tile and group whose input its scratch holds, or -1 */
+    int packs_itself;      /* tasks pack what they need */
+    int64_t panels_packed; /* at a time, otherwise */
+    int copies_first;      /* input that several tasks share is copied before them: [tile][group][channel block] */
+    char *packed, *shared, *scratch;
     int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
 } conv_job;
 
@@ -95,41 +99,62 @@ static int64_t weights_at(const conv_job *job, const tap_set *set, int64_t panel
     return set->begin + panel * set->panel + block * set->taps * job->block_channels * job->layout.width;
 }
 
-/* Packs the weights of nr output channels and one block of input channels of a group, for all phases. `rows` is scratch. */
-static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int64_t block, int64_t *rows, char *to) {
+/* Where the taps of a panel's weights go: first input channel of a block, in elements. */
+static void list_rows(const conv_job *job, int64_t panel, int64_t block, int64_t *rows) {
+    const int64_t step = channels_of_block(job, block) * job->layout.width;
+    for (int64_t t = 0; t < job->kernel_taps; t++) {
+        const tap_home *home = &job->homes[t];
+        rows[t] = weights_at(job, &job->sets[home->set], panel, block) + home->tap * step + home->lane;
+    }
+}
+
+/* How many input channels' weights are transposed as they lie: their taps follow each other, and the channels too unless it is
+ * but one. 0: they are copied tap by tap. */
+static int64_t channels_together(const conv_job *job) {
+    const weight_view *view = &job->problem.weights;
+    if (!taps_are_contiguous(&job->problem) || view->k_step == 1 || view->c_step == 1) return 0;
+    return view->c_step == job->kernel_taps ? PACK_CHANNELS : 1;
+}
+
+/* Packs the weights of a few panels, for one block of input channels of a group and all phases, as far as possible in
+ * the order in which they lie in memory. `rows` is scratch. */
+static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int64_t panels, int64_t block, int64_t *rows, char *to) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
     const weight_view *view = &problem->weights;
     const kernel_table *table = q->table;
-    const int64_t nr = table->nr, size = q->size, taps = job->kernel_taps, columns = min_of(nr, q->co - panel * nr);
-    const int64_t first = block * job->block_channels, channels = channels_of_block(job, block);
-    const char *from = view->w + (group * view->group_step + panel * nr * view->k_step + first * view->c_step) * size;
-    if (columns < nr) /* lanes that no weight fills, or taps that not all phases have */
-        for (int64_t s = 0; s < job->layout.sets; s++)
-            memset(to + weights_at(job, &job->sets[s], panel, block) * size, 0, (size_t)(job->sets[s].taps * channels * nr * size));
-    for (int64_t t = 0; t < taps; t++) {
-        const tap_home *home = &job->homes[t];
-        rows[t] = weights_at(job, &job->sets[home->set], panel, block) + home->tap * channels * nr + home->lane;
+    const int64_t nr = table->nr, size = q->size, taps = job->kernel_taps, last = min_of(panel + panels, job->layout.panels_a_set);
+    const int64_t channels = channels_of_block(job, block), first = block * job->block_channels;
+    const int64_t together = channels_together(job);
+    int64_t from_offset[MAX_NR];
+    for (int64_t j = 0; j < nr; j++) from_offset[j] = j * view->k_step;
+    for (int64_t p = panel; p < last; p++) {
+        list_rows(job, p, block, rows + (p - panel) * taps);
+        if (q->co - p * nr >= nr) continue;
+        for (int64_t s = 0; s < job->layout.sets; s++) /* lanes that no weight fills, or taps that not all phases have */
+            memset(to + weights_at(job, &job->sets[s], p, block) * size, 0, (size_t)(job->sets[s].taps * channels * nr * size));
     }
-    if (!taps_are_contiguous(problem) || view->k_step == 1 || view->c_step == 1) {
-        for (int64_t t = 0; t < taps; t++)
-            table->copy_block(to + rows[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, channels, columns);
-        return;
-    }
-    /* taps follow each other in memory, and where c_step says so the channels do too: both are transposed as they lie */
-    int64_t from_offset[MAX_NR], together = view->c_step == taps ? PACK_CHANNELS : 1;
-    for (int64_t j = 0; j < columns; j++) from_offset[j] = j * view->k_step;
-    for (int64_t i = taps; i < together * taps; i++) rows[i] = rows[i - taps] + nr;
-    for (int64_t c = 0; c < channels; c += together)
-        table->pack(to + c * nr * size, rows, from + c * view->c_step * size, from_offset, min_of(together, channels - c) * taps, columns);
+    for (int64_t i = taps; i < together * taps; i++) rows[i] = rows[i - taps] + nr; /* then it is one panel */
+    for (int64_t c = 0; c < channels; c += together ? together : COPY_CHANNELS)
+        for (int64_t p = panel; p < last; p++) {
+            const char *from = view->w + (group * view->group_step + p * nr * view->k_step + (first + c) * view->c_step) * size;
+            const int64_t columns = min_of(nr, q->co - p * nr), *row = rows + (p - panel) * taps;
+            if (together) {
+                table->pack(to + c * nr * size, row, from, from_offset, min_of(together, channels - c) * taps, columns);
+                continue;
+            }
+            for (int64_t t = 0; t < taps; t++)
+                table->copy_block(to + (row[t] + c * nr) * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, min_of(COPY_CHANNELS, channels - c),
+                                  columns);
+        }
 }
 
 static void pack_task(void *context, int64_t i, int worker) {
     const conv_job *job = context;
-    const int64_t group = i / job->layout.panels_a_set, panel = i % job->layout.panels_a_set;
+    const int64_t shares = ceil_div(job->layout.panels_a_set, job->panels_packed), group = i / shares, panel = i % shares * job->panels_packed;
     int64_t *rows = (int64_t *)(job->scratch + worker * job->scratch_bytes);
     for (int64_t block = 0; block < job->blocks; block++)
-        pack_weights(job, group, panel, block, rows, job->packed + group * job->group_elements * job->problem.q.size);
+        pack_weights(job, group, panel, job->panels_packed, block, rows, job->packed + group * job->group_elements * job->problem.q.size);
 }
 
 /* One block of channels of a tile's input, and which block it is. */
@@ -139,25 +164,42 @@ typedef struct {
     int in_place;
 } input_view;
 
-static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block, char *scratch, int64_t *held) {
+static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block) {
     const correlation *q = &job->problem.q;
-    input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
+    input_view view = {.group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
     const int64_t channel = view.group * q->ci + block * job->block_channels;
-    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t);
+    view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t) &&
+                    !rows_collide(q->x_step[WIDTH] * q->axes[WIDTH].step, q->size);
     if (view.in_place) {
         memcpy(view.steps, q->x_step, sizeof view.steps);
         view.base = tile_input(q, t) + channel * q->size;
         return view;
     }
     dense_steps(job->cutting.reach, job->block_channels, view.steps);
-    if (*held != place * job->blocks + block) gather_tile(q, &job->cutting, t, channel, view.channels, job->block_channels, scratch);
-    *held = place * job->blocks + block;
     return view;
 }
 
-/* Runs the register tile over all pixels of a tile for one panel; pixel p of the tile goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, const char *bias,
-                     char *c, const int64_t c_steps[AXES]) {
+static void copy_input(const conv_job *job, const tile *t, const input_view *view, char *to) {
+    const correlation *q = &job->problem.q;
+    gather_tile(q, &job->cutting, t, view->group * q->ci + view->block * job->block_channels, view->channels, job->block_channels, to);
+}
+
+static char *shared_input(const conv_job *job, int64_t place, int64_t block) {
+    return job->shared + (place * job->blocks + block) * job->input_bytes;
+}
+
+static void copy_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const conv_job *job = context;
+    const int64_t place = i / job->blocks, block = i % job->blocks;
+    const tile t = tile_at(&job->problem.q, &job->cutting, place / job->problem.q.groups);
+    const input_view view = view_input(job, &t, place, block);
+    if (!view.in_place) copy_input(job, &t, &view, shared_input(job, place, block));
+}
+
+/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p of the tile goes to c + p·c_steps. */
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, int64_t columns,
+                     const char *bias, char *c, const int64_t c_steps[AXES]) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
@@ -166,10 +208,10 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
     tile_args args = {.offset = runs->offset,
                       .runs = runs->runs,
                       .length = job->ragged ? in->channels : runs->length,
-                      .step = 1,
                       .b = panel,
                       .bias = bias,
-                      .accumulate = in->block > 0};
+                      .accumulate = in->block > 0,
+                      .narrow = columns <= table->nr / 2};
     /* rows of one base pointer are neighbours along the width; where it has but one pixel they are that pixel again */
     args.row_step = width < pair ? 0 : a_step;
     args.c_row_step = width < pair ? 0 : c_steps[WIDTH];
@@ -214,12 +256,12 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     const char *bias = panel_bias(problem, channel, channels, nr, room);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
     if (q->y_channel == 1 && channels == nr) {
-        multiply(job, &all, in, &job->sets[s], weights, bias, y + phase_offset(problem, first) * size, q->y_step);
+        multiply(job, &all, in, &job->sets[s], weights, nr, bias, y + phase_offset(problem, first) * size, q->y_step);
         return;
     }
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
-    multiply(job, &all, in, &job->sets[s], weights, bias, sums, steps);
+    multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
     for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
@@ -232,20 +274,31 @@ static void conv_task(void *context, int64_t i, int worker) {
     const int64_t share = i % job->shares, place = i / job->shares, panel_sums = job->cutting.pixels * job->layout.width * q->size;
     const int64_t first = share * job->panels_a_share, last = min_of(job->layout.panels_a_set, first + job->panels_a_share);
     const tile t = tile_at(q, &job->cutting, place / q->groups);
-    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + job->input_bytes;
+    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + (job->copies_first ? 0 : job->input_bytes);
     char *own = sums + job->sums_bytes;
     for (int64_t block = 0; block < job->blocks; block++) {
-        const input_view in = view_input(job, &t, place, block, input, &job->held[worker]);
+        input_view in = view_input(job, &t, place, block);
+        if (!in.in_place) in.base = job->copies_first ? shared_input(job, place, block) : input;
+        if (!in.in_place && !job->copies_first) copy_input(job, &t, &in, input);
         const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
         char *at = sums;
         for (int64_t panel = first; panel < last; panel++) {
-            if (job->packs_itself) pack_weights(job, in.group, panel, block, (int64_t *)rows, own);
+            if (job->packs_itself) pack_weights(job, in.group, panel, 1, block, (int64_t *)rows, own);
             for (int64_t s = 0; s < job->layout.sets; s++) {
                 add_products(job, &t, &in, panel, s, packed + weights_at(job, &job->sets[s], panel, block) * q->size, at);
                 if (job->blocks > 1) at += panel_sums;
             }
         }
     }
+}
+
+/* So many channels a block that there are at most `most`, or one block has half as many more; equal blocks if there are some of at
+ * least half of `most`. */
+static int64_t even_block(int64_t ci, int64_t most) {
+    if (ci <= most + most / 2) return ci;
+    for (int64_t channels = most; channels >= most / 2; channels -= FEWEST_CHANNELS)
+        if (ci % channels == 0) return channels;
+    return most;
 }
 
 /* How pixels and output channels are split into tasks. Sharing a tile between tasks costs a copy of its input each. */
@@ -255,8 +308,7 @@ static void divide(conv_job *job, int threads) {
     const int64_t rows = table->groups * table->group_rows, panels = job->layout.panels_a_set;
     const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads;
     const int64_t taps = count_taps(q), fit = PANEL_BYTES / (table->nr * q->size) / max_of(1, taps);
-    job->block_channels = max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS);
-    if (q->ci <= job->block_channels + job->block_channels / 2) job->block_channels = q->ci;
+    job->block_channels = even_block(q->ci, max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->ragged = q->ci % job->block_channels != 0;
     job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);
@@ -269,6 +321,7 @@ static void divide(conv_job *job, int threads) {
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
     job->packs_itself = job->cutting.tiles == 1;
+    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */
@@ -279,10 +332,9 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     const int64_t nr = q->table->nr;
     if (problem->all_phases == 1) merge_axes(q);
     job->layout = lay_out_columns(problem, nr);
-    divide(job, threads);
     job->kernel_taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH];
+    divide(job, threads);
     job->homes = (tap_home *)take(&memory, job->kernel_taps * (int64_t)sizeof(tap_home));
-    job->held = (int64_t *)take(&memory, threads * (int64_t)sizeof(int64_t));
     job->sets = (tap_set *)take(&memory, job->layout.sets * (int64_t)sizeof(tap_set));
     job->group_elements = 0;
     int64_t own = 0;
@@ -300,7 +352,10 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->rows_bytes = lines(job->kernel_taps * PACK_CHANNELS * (int64_t)sizeof(int64_t));
     job->input_bytes = lines(job->cutting.reach_pixels * job->block_channels * q->size);
     job->sums_bytes = lines(sums * job->cutting.pixels * nr * q->size);
-    job->scratch_bytes = job->rows_bytes + job->input_bytes + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
+    const int64_t shared = job->cutting.tiles * q->groups * job->blocks * job->input_bytes;
+    job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
+    job->shared = take(&memory, job->copies_first ? shared : 0);
+    job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
     job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
@@ -315,9 +370,9 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
     lay_out(&job, problem, threads, base);
     list_sets(&job);
-    for (int i = 0; i < threads; i++) job.held[i] = -1;
     const int64_t groups = job.problem.q.groups;
-    if (!job.packs_itself) pyconv_parallel_for(groups * job.layout.panels_a_set, threads, pack_task, &job);
+    if (job.copies_first) pyconv_parallel_for(job.cutting.tiles * groups * job.blocks, threads, copy_task, &job);
+    if (!job.packs_itself) pyconv_parallel_for(groups * ceil_div(job.layout.panels_a_set, job.panels_packed), threads, pack_task, &job);
     pyconv_parallel_for(job.cutting.tiles * groups * job.shares, threads, conv_task, &job);
 }
 

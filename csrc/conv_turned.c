@@ -4,7 +4,8 @@
  * cost more than multiplying them.
  *
  * A task takes a tile of pixels, one group and a share of the output channels, and adds up its products a block of input
- * channels at a time, so that a panel stays in L1.
+ * channels at a time, so that panels stay in cache. All panels are packed first if they are not too many, else a task
+ * packs its own.
  */
 #include "conv.h"
 #include "rows.h"
@@ -12,13 +13,14 @@
 #include "workspace.h"
 
 enum {
-    PANEL_BYTES = 20 << 10, /* of a panel of pixels, one block of channels */
-    TILE_BYTES = 200 << 10, /* of a tile's panels: they stay in L2 */
-    SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too, */
-    FEW_ROWS = 48,          /* and hardly fewer than this, to repay packing the pixels, */
-    FEW_PANELS = 3,         /* nor fewer panels, to repay reading the weights */
-    TASKS_A_THREAD = 6,
-    FEW_PIXELS_PANELS = 4   /* pixels are few that fill no more panels */
+    PANEL_BYTES = 20 << 10, /* of a panel, one block of channels: it stays in L1 while the rows pass; */
+    TILE_BYTES = 300 << 10, /* of a tile's panels: they stay in L2 */
+    FEW_PANELS = 4,         /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
+    SHARED_BYTES = 8 << 20, /* of all panels together, at most, that are packed first */
+    SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too */
+    LEAST_ROWS = 24,
+    LEAST_PANELS = 3, /* of a tile, if it is cut to give every thread work */
+    TASKS_A_THREAD = 6
 };
 
 typedef struct {
@@ -28,10 +30,16 @@ typedef struct {
     int64_t taps, block_channels, blocks; /* of input channels */
     int64_t panels, shares, share_rows;   /* panels a tile */
     int64_t pitch;                        /* pixels of a row of the copy of a padded tile */
-    int copies_weights;                   /* their rows are not contiguous */
-    char *scratch;
-    int64_t input_bytes, panel_bytes, weight_bytes, sums_bytes, scratch_bytes;
+    int few, packs_first;
+    const char *weights; /* in place, or their copy where rows are not contiguous or collide in cache */
+    int64_t group_step, row_step;
+    char *copy, *shared, *scratch; /* shared: the panels of [tile][group][block], if packed first */
+    int64_t input_bytes, panel_bytes, block_bytes, sums_bytes, scratch_bytes;
 } turned_job;
+
+static int64_t count_pixels(const correlation *q) {
+    return q->axes[IMAGE].out * q->axes[DEPTH].out * q->axes[HEIGHT].out * q->axes[WIDTH].out;
+}
 
 /* Whether a row of the weights, (input channel, tap), is contiguous in the order that the panels have. */
 static int reads_weights_in_place(const conv_problem *problem) {
@@ -42,11 +50,10 @@ static int reads_weights_in_place(const conv_problem *problem) {
 int turned_engine_suits(const conv_problem *problem) {
     correlation q = problem->q;
     if (problem->all_phases > 1 || q.co < q.table->nr) return 0;
-    int pointwise = count_taps(&q) == 1 && q.x_step[WIDTH] == 1 && q.y_step[WIDTH] == 1;
+    merge_axes(&q);
+    int pointwise = count_taps(&q) == 1 && q.x_channel != 1 && q.y_step[WIDTH] == 1;
     for (int a = DEPTH; a < AXES; a++) pointwise = pointwise && q.axes[a].step == 1 && q.axes[a].first == 0 && q.axes[a].in == q.axes[a].out;
-    int64_t pixels = 1;
-    for (int a = IMAGE; a < AXES; a++) pixels *= q.axes[a].out;
-    return pointwise || (pixels <= FEW_PIXELS_PANELS * q.table->nr && reads_weights_in_place(problem));
+    return pointwise || (count_pixels(&q) <= FEW_PANELS * q.table->nr && reads_weights_in_place(problem));
 }
 
 /* Copies the pixels of a tile, a block of channels of them, into panels. */
@@ -107,59 +114,104 @@ static void spread(const correlation *q, const tile *t, const char *sums, int64_
     }
 }
 
-static void turned_task(void *context, int64_t i, int worker) {
+static int64_t channels_of_block(const turned_job *job, int64_t block) {
+    return min_of(job->block_channels, job->q.ci - block * job->block_channels);
+}
+
+static void pack_task(void *context, int64_t i, int worker) {
+    const turned_job *job = context;
+    const correlation *q = &job->q;
+    const int64_t block = i % job->blocks, group = i / job->blocks % q->groups;
+    const tile t = tile_at(q, &job->cutting, i / job->blocks / q->groups);
+    pack_pixels(job, &t, group * q->ci + block * job->block_channels, channels_of_block(job, block),
+                job->scratch + worker * job->scratch_bytes, job->shared + i * job->block_bytes);
+}
+
+static void copy_weights_task(void *context, int64_t i, int worker) {
+    (void)worker;
     const turned_job *job = context;
     const correlation *q = &job->q;
     const weight_view *view = &job->problem->weights;
-    const kernel_table *table = q->table;
-    const int64_t nr = table->nr, size = q->size;
-    const int64_t share = i % job->shares, group = i / job->shares % q->groups, first = share * job->share_rows;
-    const int64_t rows = min_of(job->share_rows, q->co - first), zero = 0;
-    const tile t = tile_at(q, &job->cutting, i / job->shares / q->groups);
-    const int64_t pixels = t.extent[IMAGE] * t.extent[DEPTH] * t.extent[HEIGHT] * t.extent[WIDTH];
-    char *input = job->scratch + worker * job->scratch_bytes, *panels = input + job->input_bytes;
-    char *copy = panels + job->panels * job->panel_bytes, *sums = copy + job->weight_bytes;
-    char *y = q->y + ((group * q->co + first) * q->y_channel + output_offset(t.begin, q->y_step)) * size;
-    const char *bias = job->problem->bias ? job->problem->bias + (group * q->co + first) * size : 0;
-    const int flat = is_flat(q, &t);
+    const int64_t group = i / job->shares, row = i % job->shares * job->share_rows, rows = min_of(job->share_rows, q->co - row);
+    char *to = job->copy + (group * job->group_step + row * job->row_step) * q->size;
+    const char *from = view->w + (group * view->group_step + row * view->k_step) * q->size;
+    if (job->taps == 1) q->table->copy_block(to, job->row_step, from, view->k_step, view->c_step, rows, q->ci);
+    else q->table->copy_block(to, job->row_step, from, view->k_step, 1, rows, q->ci * job->taps);
+}
+
+/* Where a task works. */
+typedef struct {
+    tile t;
+    int64_t pixels, row, rows;
+    int flat; /* its pixels follow each other in y */
+    char *y, *sums;
+    const char *bias;
+} workplace;
+
+/* What one block of channels adds to `rows` rows of one panel. Sums stay in y where a whole panel's pixels follow each other. */
+static void add_products(const turned_job *job, const workplace *at, int64_t panel, int64_t block, const char *columns, const char *weights,
+                         int64_t row, int64_t rows) {
+    const correlation *q = &job->q;
+    const int64_t nr = q->table->nr, size = q->size, first = panel * nr, zero = 0;
+    const int in_place = at->flat && first + nr <= at->pixels;
+    char *c = in_place ? at->y + (row * q->y_channel + first) * size : at->sums + (panel * job->share_rows + row) * nr * size;
+    const int64_t c_row = in_place ? q->y_channel : nr;
+    const tile_args args = {.offset = &zero,
+                            .runs = 1,
+                            .length = channels_of_block(job, block) * job->taps,
+                            .b = columns,
+                            .accumulate = block > 0 || at->bias,
+                            .narrow = at->pixels - first <= nr / 2};
+    if (at->bias && block == 0) /* a row begins as its bias, nr times */
+        q->table->copy_block(c, c_row, at->bias + row * size, 1, 0, rows, nr);
+    multiply_rows(q->table, size, args, weights + row * job->row_step * size, job->row_step, c, c_row, rows);
+    if (!in_place && block == job->blocks - 1) spread(q, &at->t, c, first, rows, at->y + row * q->y_channel * size);
+}
+
+static void turned_task(void *context, int64_t i, int worker) {
+    const turned_job *job = context;
+    const correlation *q = &job->q;
+    const int64_t size = q->size, share = i % job->shares, place = i / job->shares, group = place % q->groups;
+    char *input = job->scratch + worker * job->scratch_bytes, *own = input + job->input_bytes;
+    workplace at = {.t = tile_at(q, &job->cutting, place / q->groups), .row = share * job->share_rows};
+    at.rows = min_of(job->share_rows, q->co - at.row);
+    at.pixels = at.t.extent[IMAGE] * at.t.extent[DEPTH] * at.t.extent[HEIGHT] * at.t.extent[WIDTH];
+    at.flat = is_flat(q, &at.t);
+    at.y = q->y + ((group * q->co + at.row) * q->y_channel + output_offset(at.t.begin, q->y_step)) * size;
+    at.sums = own + (job->packs_first ? 0 : job->block_bytes);
+    at.bias = job->problem->bias ? job->problem->bias + (group * q->co + at.row) * size : 0;
+    const int64_t panels = ceil_div(at.pixels, q->table->nr);
+    const int64_t together = job->few ? q->table->groups * q->table->group_rows : at.rows; /* rows that see all panels in turn */
     for (int64_t block = 0; block < job->blocks; block++) {
-        const int64_t channel = block * job->block_channels, channels = min_of(job->block_channels, q->ci - channel);
-        const char *weights = view->w + (group * view->group_step + first * view->k_step + channel * view->c_step) * size;
-        int64_t row_step = view->k_step;
-        pack_pixels(job, &t, group * q->ci + channel, channels, input, panels);
-        if (job->copies_weights) {
-            row_step = channels;
-            table->copy_block(copy, row_step, weights, view->k_step, view->c_step, rows, channels);
-            weights = copy;
-        }
-        for (int64_t p = 0; p * nr < pixels; p++) {
-            const int in_place = flat && (p + 1) * nr <= pixels;
-            char *c = in_place ? y + p * nr * size : sums + p * job->share_rows * nr * size;
-            const int64_t c_row = in_place ? q->y_channel : nr;
-            tile_args args = {.offset = &zero, .runs = 1, .length = channels * job->taps, .step = 1,
-                              .b = panels + p * job->panel_bytes, .accumulate = block > 0 || bias};
-            if (bias && block == 0) table->copy_block(c, c_row, bias, 1, 0, rows, nr); /* each row starts as its bias, nr times */
-            multiply_rows(table, size, args, weights, row_step, c, c_row, rows);
-            if (!in_place && block == job->blocks - 1) spread(q, &t, c, p * nr, rows, y);
-        }
+        const int64_t channel = block * job->block_channels;
+        const char *weights = job->weights + (group * job->group_step + at.row * job->row_step + channel * job->taps) * size;
+        const char *columns = job->packs_first ? job->shared + (place * job->blocks + block) * job->block_bytes : own;
+        if (!job->packs_first) pack_pixels(job, &at.t, group * q->ci + channel, channels_of_block(job, block), input, own);
+        for (int64_t row = 0; row < at.rows; row += together)
+            for (int64_t p = 0; p < panels; p++)
+                add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));
     }
 }
 
-/* How pixels and output channels are split into tasks: by pixels first, since tasks that share some pack them twice. */
+/* How pixels and output channels are split into tasks. */
 static void divide(turned_job *job, int threads) {
     const correlation *q = &job->q;
     const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
     const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads, most = max_of(1, TILE_BYTES / job->panel_bytes) * nr;
     job->cutting = cut_pixels(q, most, nr);
     job->shares = max_of(1, q->co / SHARE_ROWS);
-    if (job->cutting.tiles * q->groups * job->shares < wanted) {
-        int64_t all = job->cutting.tiles * job->cutting.pixels;
-        job->cutting = cut_pixels(q, min_of(most, max_of(FEW_PANELS * nr, all * q->groups * job->shares / wanted)), nr);
-        job->shares = max_of(job->shares, min_of(q->co / FEW_ROWS, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups))));
+    int64_t tasks = job->cutting.tiles * q->groups * job->shares;
+    if (tasks < wanted && !job->few) {
+        int64_t pixels = job->cutting.tiles * job->cutting.pixels * q->groups * job->shares / wanted;
+        job->cutting = cut_pixels(q, min_of(most, max_of(LEAST_PANELS * nr, pixels)), nr);
     }
-    job->panels = ceil_div(job->cutting.pixels, nr);
+    tasks = job->cutting.tiles * q->groups;
+    job->shares = max_of(job->shares, min_of(q->co / LEAST_ROWS, ceil_div(wanted, max_of(1, tasks))));
     job->share_rows = round_up(ceil_div(q->co, job->shares), together);
     job->shares = ceil_div(q->co, job->share_rows);
+    job->panels = ceil_div(job->cutting.pixels, nr);
+    job->block_bytes = job->panels * job->panel_bytes;
+    job->packs_first = job->shares > 1 && tasks * job->blocks * job->block_bytes <= SHARED_BYTES;
 }
 
 static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads, char *base) {
@@ -169,20 +221,29 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     *q = problem->q;
     merge_axes(q);
     const axis *width = &q->axes[WIDTH];
-    const int64_t nr = q->table->nr;
+    const int64_t nr = q->table->nr, panels = max_of(1, ceil_div(count_pixels(q), nr));
     job->taps = count_taps(q);
-    job->block_channels = max_of(1, PANEL_BYTES / (nr * q->size * job->taps));
+    job->few = panels <= FEW_PANELS;
+    job->block_channels = max_of(1, (job->few ? TILE_BYTES / panels : PANEL_BYTES) / (nr * q->size * job->taps));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->block_channels = ceil_div(q->ci, job->blocks);
     job->panel_bytes = lines(job->block_channels * job->taps * nr * q->size);
     divide(job, threads);
+    job->weights = problem->weights.w;
+    job->group_step = problem->weights.group_step;
+    job->row_step = problem->weights.k_step;
+    job->copy = 0;
+    if (!reads_weights_in_place(problem) || (!job->few && rows_collide(job->row_step, q->size))) {
+        job->row_step = round_up(q->ci * job->taps, 16) + 16;
+        job->group_step = q->co * job->row_step;
+        job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);
+    }
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
     job->pitch = job->cutting.extent[WIDTH] + (width->taps - 1) * width->dilation / width->step + 1;
-    job->copies_weights = !reads_weights_in_place(problem);
     job->input_bytes = lines(rows * job->block_channels * width->step * job->pitch * q->size);
-    job->weight_bytes = lines(job->copies_weights ? job->share_rows * job->block_channels * job->taps * q->size : 0);
     job->sums_bytes = lines(job->panels * job->share_rows * nr * q->size);
-    job->scratch_bytes = job->input_bytes + job->panels * job->panel_bytes + job->weight_bytes + job->sums_bytes;
+    job->scratch_bytes = job->input_bytes + (job->packs_first ? 0 : job->block_bytes) + job->sums_bytes;
+    job->shared = take(&memory, job->packs_first ? job->cutting.tiles * q->groups * job->blocks * job->block_bytes : 0);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
@@ -195,7 +256,10 @@ static int64_t turned_workspace(const conv_problem *problem, int threads) {
 static void turned_solve(const conv_problem *problem, int threads, char *base) {
     turned_job job;
     lay_out(&job, problem, threads, base);
-    pyconv_parallel_for(job.cutting.tiles * job.q.groups * job.shares, threads, turned_task, &job);
+    const int64_t groups = job.q.groups, places = job.cutting.tiles * groups;
+    if (job.copy) pyconv_parallel_for(groups * job.shares, threads, copy_weights_task, &job);
+    if (job.packs_first) pyconv_parallel_for(places * job.blocks, threads, pack_task, &job);
+    pyconv_parallel_for(places * job.shares, threads, turned_task, &job);
 }
 
 const conv_engine turned_engine = {turned_workspace, turned_solve};

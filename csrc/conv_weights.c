@@ -12,9 +12,11 @@
 #include "workspace.h"
 
 enum {
-    CHUNK_PIXELS = 768,      /* of input that a chunk spans, for each pixel of the stride */
+    CHUNK_PIXELS = 600,
     PANEL_BYTES = 192 << 10, /* of a block's panels of x, */
     SUMS_BYTES = 192 << 10,  /* and of its sums: both stay in L2 */
+    SHARED_BYTES = 16 << 20, /* of a copy of dy for all tasks */
+    COPIED_ROWS = 32,
     ENOUGH_BLOCKS = 16
 };
 
@@ -26,9 +28,11 @@ typedef struct {
     int64_t k_step, c_step, tap_step[AXES]; /* of dw */
     int64_t taps, columns, panels, block_panels, column_blocks, block_rows, row_blocks, parts, chunks_a_part;
     int64_t channels, pitch; /* input channels that a block touches at most; pixels of a row of their copy */
-    int copies_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
+    int64_t dy_step;  /* elements between the rows of a copy of dy */
+    int copies_dy, shares_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
     int64_t *place;  /* of pixel i of a panel */
     char *sums;      /* of all parts: [part][group][row block][column block], or NULL */
+    char *shared;    /* a copy of dy: [chunk][group][row][dy_step], or NULL */
     char *scratch;
     int64_t list_bytes, run_bytes, input_bytes, panel_bytes, dy_bytes, sums_bytes, scratch_bytes;
 } weights_job;
@@ -109,21 +113,42 @@ typedef struct {
     int64_t step, runs, length;
 } dy_rows;
 
-static dy_rows view_dy(const weights_job *job, const dw_block *b, const tile *t, int64_t *offset, char *copy) {
+/* Copies some rows of a chunk of dy, so that pixels lie side by side. */
+static void copy_dy(const weights_job *job, const tile *t, int64_t group, int64_t row, int64_t rows, char *to) {
     const correlation *q = &job->q;
-    const int64_t width = t->extent[WIDTH], pixels = width * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE];
-    const char *dy = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
-    dy_rows view = {.base = dy, .step = q->y_channel, .length = width};
+    const int64_t width = t->extent[WIDTH], size = q->size;
+    const char *dy = job->dy + ((group * q->co + row) * q->y_channel + output_offset(t->begin, q->y_step)) * size;
+    FOR_EACH_ROW(t, at) {
+        q->table->copy_block(to, job->dy_step, dy + output_offset(at, q->y_step) * size, q->y_channel, q->y_step[WIDTH], rows, width);
+        to += width * size;
+    }
+}
+
+static char *shared_dy(const weights_job *job, int64_t chunk, int64_t group, int64_t row) {
+    return job->shared + ((chunk * job->q.groups + group) * job->q.co + row) * job->dy_step * job->q.size;
+}
+
+static void copy_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const weights_job *job = context;
+    const int64_t pieces = ceil_div(job->q.co, COPIED_ROWS), row = i % pieces * COPIED_ROWS, group = i / pieces % job->q.groups;
+    const int64_t chunk = i / pieces / job->q.groups;
+    const tile t = tile_at(&job->q, &job->cutting, chunk);
+    copy_dy(job, &t, group, row, min_of(COPIED_ROWS, job->q.co - row), shared_dy(job, chunk, group, row));
+}
+
+static dy_rows view_dy(const weights_job *job, const dw_block *b, int64_t chunk, const tile *t, int64_t *offset, char *own) {
+    const correlation *q = &job->q;
+    dy_rows view = {.step = q->y_channel, .length = t->extent[WIDTH]};
     if (job->copies_dy) {
-        char *to = copy;
-        FOR_EACH_ROW(t, at) {
-            q->table->copy_block(to, pixels, dy + output_offset(at, q->y_step) * q->size, q->y_channel, q->y_step[WIDTH], b->rows, width);
-            to += width * q->size;
-        }
         *offset = 0;
-        return (dy_rows){.base = copy, .step = pixels, .runs = 1, .length = pixels};
+        view = (dy_rows){own, job->dy_step, 1, view.length * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE]};
+        if (job->shares_dy) view.base = shared_dy(job, chunk, b->group, b->row);
+        else copy_dy(job, t, b->group, b->row, b->rows, own);
+        return view;
     }
     int64_t n = 0;
+    view.base = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
     FOR_EACH_ROW(t, at) offset[n++] = output_offset(at, q->y_step);
     view.runs = join_runs(offset, n, &view.length);
     return view;
@@ -167,10 +192,11 @@ static void block_task(void *context, int64_t i, int worker) {
     for (int64_t chunk = first; chunk < last; chunk++) {
         tile t = tile_at(&job->q, &job->cutting, chunk);
         pack_columns(job, &b, &t, scratch);
-        dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
-        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .step = 1, .accumulate = chunk > first};
+        dy_rows dy = view_dy(job, &b, chunk, &t, run_offset, dy_copy);
+        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
         for (int64_t panel = 0; panel * nr < b.columns; panel++) {
             args.b = panels + panel * job->panel_bytes;
+            args.narrow = b.columns - panel * nr <= nr / 2;
             multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
         }
     }
@@ -195,8 +221,7 @@ static void add_parts(void *context, int64_t i, int worker) {
 static void divide(weights_job *job) {
     correlation *q = &job->q;
     const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
-    int64_t strides = q->axes[DEPTH].step * q->axes[HEIGHT].step * q->axes[WIDTH].step;
-    job->cutting = cut(q, 1, CHUNK_PIXELS * strides * q->size, 1, 1);
+    job->cutting = cut_pixels(q, CHUNK_PIXELS, 1);
     job->taps = count_taps(q);
     job->columns = q->ci * job->taps;
     job->panels = ceil_div(job->columns, nr);
@@ -216,10 +241,11 @@ static void divide(weights_job *job) {
     job->block_panels = ceil_div(job->panels, job->column_blocks);
 }
 
-static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char *base) {
+static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, int threads, char *base) {
     workspace memory = {base, 0};
     correlation *q = &job->q;
     *q = correlation_forward(p);
+    q->x = x;
     merge_axes(q);
     divide(job);
     const axis *w = &q->axes[WIDTH];
@@ -234,7 +260,7 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char
         step *= q->axes[a].taps;
     }
     if (q->ci > 1 && job->c_step != step) job->contiguous = 0;
-    job->copies_dy = q->y_step[WIDTH] != 1 && width > 1;
+    job->copies_dy = (q->y_step[WIDTH] != 1 && width > 1) || rows_collide(q->y_channel, q->size);
     job->channels = min_of(q->ci, (job->block_panels * nr - 2) / job->taps + 2);
     job->pitch = width + (w->taps - 1) * w->dilation / w->step + 1;
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
@@ -242,20 +268,23 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char
     job->list_bytes = lines(job->block_panels * nr * word);
     job->run_bytes = lines(max_of(1, job->cutting.pixels / max_of(1, width)) * word);
     job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
-    job->dy_bytes = lines(job->copies_dy ? job->block_rows * job->cutting.pixels * q->size : 0);
+    job->dy_step = round_up(job->cutting.pixels, 16) + 16;
+    const int64_t dy_bytes = job->cutting.tiles * q->groups * q->co * job->dy_step * q->size;
+    job->shares_dy = job->copies_dy && dy_bytes <= SHARED_BYTES;
+    job->dy_bytes = lines(job->copies_dy && !job->shares_dy ? job->block_rows * job->dy_step * q->size : 0);
     job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
     job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes + job->dy_bytes +
                          (job->parts == 1 ? job->sums_bytes : 0);
     job->place = (int64_t *)take(&memory, width * word);
     job->sums = take(&memory, job->parts > 1 ? job->parts * q->groups * job->row_blocks * job->column_blocks * job->sums_bytes : 0);
+    job->shared = take(&memory, job->shares_dy ? dy_bytes : 0);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
 
 void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *base, int threads) {
     weights_job job;
-    lay_out(&job, p, threads, base);
-    job.q.x = x;
+    lay_out(&job, p, x, threads, base);
     job.dy = dy;
     job.dw = dw;
     for (int64_t i = 0; i < job.cutting.extent[WIDTH]; i++) job.place[i] = i * job.q.table->nr;
@@ -268,11 +297,13 @@ void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw,
         }
         return;
     }
+    if (job.shares_dy)
+        pyconv_parallel_for(job.cutting.tiles * job.q.groups * ceil_div(job.q.co, COPIED_ROWS), threads, copy_task, &job);
     pyconv_parallel_for(job.parts * blocks, threads, block_task, &job);
     if (job.parts > 1) pyconv_parallel_for(blocks, threads, add_parts, &job);
 }
 
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads) {
     weights_job job;
-    return lay_out(&job, p, threads, 0);
+    return lay_out(&job, p, 0, threads, 0);
 }

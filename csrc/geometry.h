@@ -44,9 +44,14 @@ static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b
 /* Offset in bytes of `size` elements rounded up to whole cache lines. */
 static inline int64_t lines(int64_t bytes) { return round_up(bytes, 64); }
 
+/* Rows so many elements apart fall on the same lines of L1 (a way of it is 4 KB everywhere): read side by side they would
+ * evict each other, so that copying them first is quicker. */
+static inline int rows_collide(int64_t step, int64_t size) { return step != 0 && step * size % 4096 == 0; }
+
 correlation correlation_forward(const pyconv_conv *p);
 
-/* Merges axes that one tap reads in place (1×1, no padding) where memory is contiguous over them. */
+/* Strides become part of the steps in memory along axes that one tap reads without padding, and such axes are merged where
+ * memory is contiguous over them. */
 void merge_axes(correlation *q);
 
 /* Cuts until a tile's input of `channels` channels takes at most `bytes`, then until there are at least `at_least` tiles

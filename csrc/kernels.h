@@ -25,17 +25,18 @@
 #define MAX_NR 64    /* columns of one */
 
 /* One register tile of the indirect GEMM: `groups` × group_rows rows by nr columns.
- * Row g·group_rows + h reads a[g] + h·row_step. The product runs over `runs` runs: run r reads `length` values, `step`
- * apart, from there + offset[r]; b moves on by nr for each value. Row i is written to c[g] + h·c_row_step. */
+ * Row g·group_rows + h reads a[g] + h·row_step. The product runs over `runs` runs: run r reads `length` values from there +
+ * offset[r]; b moves on by nr for each value. Row i is written to c[g] + h·c_row_step. */
 typedef struct {
     const void *a[MAX_GROUPS];
     void *c[MAX_GROUPS];
     int64_t row_step, c_row_step;
     const int64_t *offset;
-    int64_t runs, length, step;
+    int64_t runs, length;
     const void *b;
     const void *bias; /* nr values added to each row, or NULL */
     int accumulate;   /* adds to c instead of overwriting it; bias is not used then */
+    int narrow;       /* only the first half of the columns, in half the time */
 } tile_args;
 
 /* Up to planar_rows output channels by half of planar_columns pixels, or `wide`: up to half of the rows by all columns.

@@ -1,47 +1,46 @@
 /* The one register tile of the indirect GEMM (see tile_args): rows × NR accumulators, never spilled. */
 
-INLINE void NAME(tile_body)(const int groups, const int unit_step, const tile_args *args) {
+INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args *args) {
     vec sum[GROUPS * GROUP_ROWS][NV];
     const int64_t row_step = args->row_step, c_row_step = args->c_row_step, length = args->length;
-    const int64_t step = unit_step ? 1 : args->step;
     const real *b = args->b, *bias = args->bias;
 
     if (args->accumulate) {
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-            UNROLL for (int v = 0; v < NV; v++)
+            UNROLL for (int v = 0; v < vectors; v++)
                 sum[i][v] = v_load((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
     } else {
         vec start[NV];
-        UNROLL for (int v = 0; v < NV; v++) start[v] = bias ? v_load(bias + v * LANES) : v_set1(0);
+        UNROLL for (int v = 0; v < vectors; v++) start[v] = bias ? v_load(bias + v * LANES) : v_set1(0);
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-            UNROLL for (int v = 0; v < NV; v++) sum[i][v] = start[v];
+            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = start[v];
     }
 
     for (int64_t r = 0; r < args->runs; r++) {
         const real *a[GROUPS];
         UNROLL for (int g = 0; g < groups; g++) a[g] = (const real *)args->a[g] + args->offset[r];
-        for (int64_t k = 0; k < length * step; k += step) {
+        for (int64_t k = 0; k < length; k++) {
             vec column[NV];
-            UNROLL for (int v = 0; v < NV; v++) column[v] = v_load(b + v * LANES);
+            UNROLL for (int v = 0; v < vectors; v++) column[v] = v_load(b + v * LANES);
             UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) {
                 vec row = v_set1(a[i / GROUP_ROWS][(i % GROUP_ROWS) * row_step + k]);
                 KEEP_IN_REGISTER(row);
-                UNROLL for (int v = 0; v < NV; v++) sum[i][v] = v_fma(row, column[v], sum[i][v]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_fma(row, column[v], sum[i][v]);
             }
             b += NR;
         }
     }
 
     UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-        UNROLL for (int v = 0; v < NV; v++)
+        UNROLL for (int v = 0; v < vectors; v++)
             v_store((real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES, sum[i][v]);
 }
 
 #define TILE_CASE(n)                                              \
     case n:                                                       \
         if (n > GROUPS) break;                                    \
-        if (args->step == 1) NAME(tile_body)(n, 1, args);         \
-        else NAME(tile_body)(n, 0, args);                         \
+        if (args->narrow) NAME(tile_body)(n, NV / 2, args);       \
+        else NAME(tile_body)(n, NV, args);                        \
         break;
 
 static void NAME(tile)(int groups, const tile_args *args) {

@@ -60,9 +60,9 @@ static void NAME(copy_block)(void *to_, int64_t to_row, const void *from_, int64
     } else if (from_column == 1 && columns == NR) { /* a panel */
         for (int64_t i = 0; i < rows; i++)
             UNROLL for (int v = 0; v < NV; v++) v_store(to + i * to_row + v * LANES, v_load(from + i * from_row + v * LANES));
-    } else if (from_column == 1) {
+    } else if (from_column == 1 && columns >= LANES) {
         for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(real));
-    } else if (from_row == 1) {
+    } else if (from_row == 1 && from_column != 1) {
         NAME(transpose)(to, to_row, from, from_column, columns, rows);
     } else {
         for (int64_t i = 0; i < rows; i++)

