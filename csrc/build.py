@@ -52,5 +52,6 @@ ffibuilder.set_source(
     depends=[os.path.relpath(path, ROOT) for path in sorted(HERE.rglob("*.h"))],
     extra_compile_args=flags + openmp + extra,
     extra_link_args=openmp + [f for f in extra if f.startswith("-fsanitize")],
+    libraries=["m"] if os.name == "posix" else [],
     py_limited_api=True,
 )

@@ -5,7 +5,10 @@
  * order at the end. So each result has one order of summation.
  */
 #include "geometry.h"
+#include "reals.h"
 #include "threads.h"
+
+#include <math.h>
 
 enum {
     PIECE_ROW = 2048,   /* elements of one channel that a row kernel sums at once */
@@ -21,8 +24,9 @@ typedef struct {
     int statistic;
     int64_t size, length, pieces_a_run, pieces; /* pieces of at most `length` elements (or rows) that a channel is cut into */
     int64_t slabs, pieces_a_slab, block, blocks; /* block: channels a task */
+    int64_t outer, values;                       /* product of the outer axes; times c */
     const char *x, *dy, *mean;
-    double *first, *second; /* [slab][channel] */
+    double *first, *second; /* [slab][outer][channel] */
 } statistic_job;
 
 static void cut_pieces(statistic_job *job) {
@@ -33,14 +37,18 @@ static void cut_pieces(statistic_job *job) {
     job->pieces = p->n * job->pieces_a_run;
     job->block = p->columns ? CHANNELS : max_of(1, min_of(CHANNELS, SLAB / max_of(1, p->n * p->m)));
     job->blocks = ceil_div(p->c, job->block);
+    job->outer = p->outer[0] * p->outer[1] * p->outer[2];
+    job->values = job->outer * p->c;
     job->slabs = max_of(1, min_of(min_of(SLABS, job->pieces), p->n * p->m * min_of(p->c, job->block) / SLAB));
     job->pieces_a_slab = ceil_div(job->pieces, job->slabs);
 }
 
+enum { COEFFICIENTS = 3 }; /* of normalization: scale, shift and slope, a real a channel each */
+
 size_t pyconv_channels_workspace(const pyconv_channels *p) {
     statistic_job job = {.p = p};
     cut_pieces(&job);
-    return (size_t)(2 * job.slabs * p->c) * sizeof(double);
+    return (size_t)max_of(2 * job.slabs * job.values, COEFFICIENTS * p->c) * sizeof(double);
 }
 
 /* How many elements of a channel pieces [from, to) hold. */
@@ -93,55 +101,74 @@ static void add_pieces(const statistic_job *job, int64_t begin, int64_t end, int
     }
 }
 
+/* Offset of the i-th of the outer axes' positions. */
+static int64_t outer_offset(const pyconv_channels *p, int64_t i, const int64_t *strides) {
+    const int64_t last = i % p->outer[2], middle = i / p->outer[2] % p->outer[1], first = i / p->outer[2] / p->outer[1];
+    return first * strides[0] + middle * strides[1] + last * strides[2];
+}
+
 static void slab_task(void *context, int64_t i, int worker) {
     (void)worker;
     const statistic_job *job = context;
     const pyconv_channels *p = job->p;
-    const int64_t slab = i % job->slabs, block = i / job->slabs * job->block, last = min_of(p->c, block + job->block);
+    const int64_t slab = i % job->slabs, block = i / job->slabs % job->blocks * job->block, outer = i / job->slabs / job->blocks;
     const int64_t begin = min_of(job->pieces, slab * job->pieces_a_slab), end = min_of(job->pieces, begin + job->pieces_a_slab);
-    const int64_t step = p->columns ? job->block : 1;
+    const int64_t step = p->columns ? job->block : 1, last = min_of(p->c, block + job->block);
+    const int64_t value = slab * job->values + outer * p->c;
+    statistic_job own = *job;
+    own.x += outer_offset(p, outer, p->x_outer) * job->size;
     for (int64_t c = block; c < last; c += step)
-        add_pieces(job, begin, end, c, min_of(step, last - c), job->first + slab * p->c + c, job->second + slab * p->c + c);
+        add_pieces(&own, begin, end, c, min_of(step, last - c), job->first + value + c, job->second + value + c);
 }
 
-/* first and second (unless NULL) get a value a channel. */
-static void run_statistic(statistic_job *job, double *first, double *second, double *workspace, int threads) {
+/* The first `values` of job->first and job->second become the statistic. */
+static void run_statistic(statistic_job *job, double *workspace, int threads) {
     const pyconv_channels *p = job->p;
     cut_pieces(job);
     job->table = pyconv_table((int)p->real_bits);
     job->first = workspace;
-    job->second = workspace + job->slabs * p->c;
-    threads = pyconv_threads_for(p->n * p->c * p->m * job->size * (job->dy ? 2 : 1), threads);
-    pyconv_parallel_for(job->slabs * job->blocks, threads, slab_task, job);
+    job->second = workspace + job->slabs * job->values;
+    threads = pyconv_threads_for(p->n * job->values * p->m * job->size * (job->dy ? 2 : 1), threads);
+    pyconv_parallel_for(job->slabs * job->blocks * job->outer, threads, slab_task, job);
     int64_t seen = elements_of(job, 0, min_of(job->pieces, job->pieces_a_slab));
     for (int64_t slab = 1; slab < job->slabs; slab++) {
         const int64_t begin = min_of(job->pieces, slab * job->pieces_a_slab), end = min_of(job->pieces, begin + job->pieces_a_slab);
-        const int64_t count = elements_of(job, begin, end);
-        if (count)
-            merge(job->statistic, job->first, job->second, seen, job->first + slab * p->c, job->second + slab * p->c, count, p->c);
+        const int64_t count = elements_of(job, begin, end), at = slab * job->values;
+        if (count) merge(job->statistic, job->first, job->second, seen, job->first + at, job->second + at, count, job->values);
         seen += count;
     }
-    for (int64_t c = 0; c < p->c; c++) {
-        first[c] = job->first[c];
-        if (second) second[c] = job->second[c];
+}
+
+void pyconv_sum(const pyconv_channels *p, const void *x, void *out, void *workspace, int threads) {
+    statistic_job job = {.p = p, .statistic = SUMS, .x = x};
+    run_statistic(&job, workspace, threads);
+    for (int64_t outer = 0; outer < job.outer; outer++) {
+        const int64_t at = outer_offset(p, outer, p->out_strides);
+        for (int64_t c = 0; c < p->c; c++) set(out, at + c * p->out_strides[3], job.size, job.first[outer * p->c + c]);
     }
 }
 
-void pyconv_sum(const pyconv_channels *p, const void *x, double *out, void *workspace, int threads) {
-    statistic_job job = {.p = p, .statistic = SUMS, .x = x};
-    run_statistic(&job, out, 0, workspace, threads);
-}
-
-void pyconv_moments(const pyconv_channels *p, const void *x, double *mean, double *variance, void *workspace, int threads) {
+void pyconv_moments(const pyconv_channels *p, const void *x, void *moments, void *workspace, int threads) {
     statistic_job job = {.p = p, .statistic = MOMENTS, .x = x};
-    run_statistic(&job, mean, variance, workspace, threads);
-    for (int64_t c = 0; c < p->c; c++) variance[c] = variance[c] < 0 ? 0 : variance[c] / (double)(p->n * p->m);
+    run_statistic(&job, workspace, threads);
+    for (int64_t c = 0; c < p->c; c++) {
+        set(moments, c, job.size, job.first[c]);
+        set(moments, p->c + c, job.size, job.second[c] < 0 ? 0 : job.second[c] / (double)(p->n * p->m));
+    }
 }
 
-void pyconv_products(const pyconv_channels *p, const void *dy, const void *x, const void *mean, double *sums, double *products,
-                     void *workspace, int threads) {
-    statistic_job job = {.p = p, .statistic = PRODUCTS, .x = x, .dy = dy, .mean = mean};
-    run_statistic(&job, sums, products, workspace, threads);
+static double inverse_deviation(const pyconv_channels *p, const void *moments, int64_t c) {
+    return 1 / sqrt(get(moments, p->c + c, p->real_bits / 8) + p->eps);
+}
+
+void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, void *sums,
+                           void *workspace, int threads) {
+    statistic_job job = {.p = p, .statistic = PRODUCTS, .x = x, .dy = dy, .mean = moments};
+    run_statistic(&job, workspace, threads);
+    for (int64_t c = 0; c < p->c; c++) {
+        set(sums, c, job.size, job.first[c]);
+        set(sums, p->c + c, job.size, job.second[c] * inverse_deviation(p, moments, c));
+    }
 }
 
 typedef struct {
@@ -199,15 +226,35 @@ static void run_normalize(normalize_job *job, int threads) {
     pyconv_parallel_for(ceil_div(job->units, job->units_a_task), threads, normalize_task, job);
 }
 
-void pyconv_normalize(const pyconv_channels *p, const void *x, const void *mean, const void *scale, const void *shift, void *y,
-                      int threads) {
-    normalize_job job = {.p = p, .x = x, .mean = mean, .scale = scale, .shift = shift, .y = y};
+/* Where the coefficients of one kind begin in the workspace. */
+static char *coefficients(const pyconv_channels *p, void *workspace, int kind) {
+    return (char *)workspace + kind * p->c * (p->real_bits / 8);
+}
+
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b, void *y,
+                      void *workspace, int threads) {
+    const int64_t size = p->real_bits / 8;
+    char *scale = coefficients(p, workspace, 0), *shift = coefficients(p, workspace, 1);
+    for (int64_t c = 0; c < p->c; c++) {
+        set(scale, c, size, inverse_deviation(p, moments, c) * (w ? get(w, c, size) : 1));
+        set(shift, c, size, 0);
+    }
+    normalize_job job = {.p = p, .x = x, .mean = moments, .scale = scale, .shift = b ? b : shift, .y = y};
     run_normalize(&job, threads);
 }
 
-void pyconv_normalize_backward(const pyconv_channels *p, const void *dy, const void *x, const void *mean, const void *slope,
-                               const void *scale, const void *shift, void *y, int threads) {
-    normalize_job job = {.p = p, .backward = 1, .x = x, .dy = dy, .mean = mean, .slope = slope, .scale = scale,
-                         .shift = shift, .y = y};
+void pyconv_batch_norm_backward(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *sums,
+                                const void *w, void *dx, void *workspace, int threads) {
+    const int64_t size = p->real_bits / 8;
+    const double count = (double)(p->n * p->m);
+    char *scale = coefficients(p, workspace, 0), *shift = coefficients(p, workspace, 1), *slope = coefficients(p, workspace, 2);
+    for (int64_t c = 0; c < p->c; c++) {
+        const double inverse = inverse_deviation(p, moments, c);
+        set(scale, c, size, inverse * (w ? get(w, c, size) : 1));
+        set(shift, c, size, -get(sums, c, size) / count);
+        set(slope, c, size, -get(sums, p->c + c, size) * inverse / count);
+    }
+    normalize_job job = {.p = p, .backward = 1, .x = x, .dy = dy, .mean = moments, .slope = slope, .scale = scale,
+                         .shift = shift, .y = dx};
     run_normalize(&job, threads);
 }

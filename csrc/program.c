@@ -24,15 +24,28 @@ static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
             pyconv_unary_backward(a[0], NUMBER(1), a[2], a[3], a[4], a[5], a[6], threads);
             break;
         case PYCONV_CALL_BINARY: pyconv_binary(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_COPY: pyconv_copy(a[0], a[1], a[2], threads); break;
+        case PYCONV_CALL_FILL: pyconv_fill(a[0], a[1], a[2], threads); break;
+        case PYCONV_CALL_CAST: pyconv_cast(a[0], a[1], a[2], threads); break;
+        case PYCONV_CALL_MIXED: pyconv_mixed(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_WHERE: pyconv_where(a[0], a[1], a[2], a[3], a[4], threads); break;
         case PYCONV_CALL_SUM: pyconv_sum(a[0], a[1], a[2], a[3], threads); break;
-        case PYCONV_CALL_MOMENTS: pyconv_moments(a[0], a[1], a[2], a[3], a[4], threads); break;
-        case PYCONV_CALL_PRODUCTS: pyconv_products(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads); break;
-        case PYCONV_CALL_NORMALIZE: pyconv_normalize(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
-        case PYCONV_CALL_NORMALIZE_BACKWARD:
-            pyconv_normalize_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads);
+        case PYCONV_CALL_MOMENTS: pyconv_moments(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_NORMALIZE: pyconv_normalize(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads); break;
+        case PYCONV_CALL_NORMALIZE_SUMS: pyconv_normalize_sums(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_BATCH_NORM_BACKWARD:
+            pyconv_batch_norm_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads);
             break;
         case PYCONV_CALL_SOFTMAX: pyconv_softmax(a[0], NUMBER(1), a[2], a[3], threads); break;
         case PYCONV_CALL_SOFTMAX_BACKWARD: pyconv_softmax_backward(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_CROSS_ENTROPY: pyconv_cross_entropy(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_CROSS_ENTROPY_BACKWARD:
+            pyconv_cross_entropy_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads);
+            break;
+        case PYCONV_CALL_LABEL_WEIGHTS: pyconv_label_weights(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_NLL: pyconv_nll(a[0], a[1], a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_NLL_BACKWARD: pyconv_nll_backward(a[0], a[1], a[2], a[3], a[4], threads); break;
+        case PYCONV_CALL_DROPOUT_MASK: pyconv_dropout_mask(a[0], a[1], a[2], (intptr_t)a[3], NUMBER(4), threads); break;
         default: break;
     }
 }

@@ -77,19 +77,25 @@ void pyconv_unpool(const pyconv_points *p, const void *points, const int64_t *in
 /* points = the elements that the indices name, 0 for none. */
 void pyconv_gather(const pyconv_points *p, const void *plane, const int64_t *indices, void *points, int threads);
 
-/* Functions of one variable. Parameters: LEAKY_RELU slope; CLIP, HARDTANH low, high; ELU alpha; SOFTPLUS beta, threshold. */
+/* Functions of one variable. Parameters: LEAKY_RELU slope; CLIP, HARDTANH low, high; ELU alpha; SOFTPLUS beta, threshold;
+ * POWER an exponent, one of -2, -1, -1/2, 1/2, 3/4, 1, 2, 3. */
 enum {
-    PYCONV_NEG, PYCONV_ABS, PYCONV_SQRT, PYCONV_EXP, PYCONV_LOG, PYCONV_RELU, PYCONV_LEAKY_RELU, PYCONV_CLIP,
+    PYCONV_NEG, PYCONV_ABS, PYCONV_SIGN, PYCONV_SQRT, PYCONV_EXP, PYCONV_LOG, PYCONV_RELU, PYCONV_LEAKY_RELU, PYCONV_CLIP,
     PYCONV_HARDTANH, PYCONV_ELU, PYCONV_SIGMOID, PYCONV_TANH, PYCONV_SOFTPLUS, PYCONV_GELU, PYCONV_GELU_TANH, PYCONV_SILU,
-    PYCONV_MISH, PYCONV_HARDSIGMOID, PYCONV_HARDSWISH
+    PYCONV_MISH, PYCONV_HARDSIGMOID, PYCONV_HARDSWISH, PYCONV_POWER
 };
-/* Functions of two. */
-enum { PYCONV_ADD, PYCONV_SUB, PYCONV_MUL, PYCONV_DIV, PYCONV_MAXIMUM, PYCONV_MINIMUM };
+/* Functions of two; those after MINIMUM are for `pyconv_mixed` alone. */
+enum {
+    PYCONV_ADD, PYCONV_SUB, PYCONV_MUL, PYCONV_DIV, PYCONV_MAXIMUM, PYCONV_MINIMUM, PYCONV_POW, PYCONV_LESS,
+    PYCONV_LESS_EQUAL, PYCONV_EQUAL, PYCONV_NOT_EQUAL
+};
+enum { PYCONV_BOOL, PYCONV_UINT8, PYCONV_INT32, PYCONV_INT64, PYCONV_FLOAT32, PYCONV_FLOAT64 };
 
-/* Elementwise loops over up to four arrays. The last axis has stride 1 in all; for an operand of a binary function 0 will
- * do too, there and elsewhere. */
+/* Loops over up to four arrays, whose elements may lie anyhow. It is quickest where the last axis has stride 1 in the first
+ * array and each other one has stride 1 along the last axis or the one before, or stride 0 along the last. */
 typedef struct {
     int64_t shape[6], strides[4][6], real_bits;
+    int64_t types[4]; /* of the arrays' elements, where they are not all reals of `real_bits` */
 } pyconv_loops;
 
 /* y = f(x), strides of y and x; dx = dy · f'(x), strides of dx, dy, x and y; y = f(a, b), strides of y, a and b. */
@@ -97,30 +103,40 @@ void pyconv_unary(const pyconv_loops *p, int op, void *y, const void *x, const d
 void pyconv_unary_backward(const pyconv_loops *p, int op, void *dx, const void *dy, const void *x, const void *y,
                            const double parameters[2], int threads);
 void pyconv_binary(const pyconv_loops *p, int op, void *y, const void *a, const void *b, int threads);
+/* y = x, elements of 8, 32 or 64 bits (real_bits); y = a number. */
+void pyconv_copy(const pyconv_loops *p, void *y, const void *x, int threads);
+void pyconv_fill(const pyconv_loops *p, void *y, const double value[1], int threads);
+/* Elements of any `types`: y = x; y = f(a, b), of integers in 64 bits if both are, else in double precision; y = a where the
+ * condition is not 0, else b. A float is never made an integer. */
+void pyconv_cast(const pyconv_loops *p, void *y, const void *x, int threads);
+void pyconv_mixed(const pyconv_loops *p, int op, void *y, const void *a, const void *b, int threads);
+void pyconv_where(const pyconv_loops *p, void *y, const void *condition, const void *a, const void *b, int threads);
 
-/* Arrays of n × c × m elements, which statistics run over n and m. Either the stride of m is 1 in all of them, or
- * (`columns`) that of c is, and n is 1. */
+/* Arrays of outer × n × c × m elements, which statistics run over n and m. Either the stride of m is 1 in all of them, or
+ * (`columns`) that of c is. Only sums have `outer` axes that are not 1, and columns with an n that is not. */
 typedef struct {
-    int64_t n, c, m;
+    int64_t n, c, m, outer[3];
     int64_t x_strides[3], dy_strides[3], y_strides[3];
+    int64_t x_outer[3], out_strides[4]; /* of a sum: out_strides are those of outer and c */
     int64_t columns, real_bits;
+    double eps;
 } pyconv_channels;
 
 size_t pyconv_channels_workspace(const pyconv_channels *p);
 
-/* out[c] = Σ x. */
-void pyconv_sum(const pyconv_channels *p, const void *x, double *out, void *workspace, int threads);
-/* mean[c], and variance[c] = Σ (x - mean)² / (n m). */
-void pyconv_moments(const pyconv_channels *p, const void *x, double *mean, double *variance, void *workspace, int threads);
-/* sums[c] = Σ dy, products[c] = Σ dy · (x - mean). mean is in the precision of x. */
-void pyconv_products(const pyconv_channels *p, const void *dy, const void *x, const void *mean, double *sums, double *products,
-                     void *workspace, int threads);
-/* y = (x - mean) · scale + shift; coefficients one a channel, in the precision of x. */
-void pyconv_normalize(const pyconv_channels *p, const void *x, const void *mean, const void *scale, const void *shift, void *y,
-                      int threads);
-/* y = (dy + shift + (x - mean) · slope) · scale. */
-void pyconv_normalize_backward(const pyconv_channels *p, const void *dy, const void *x, const void *mean, const void *slope,
-                               const void *scale, const void *shift, void *y, int threads);
+/* out = Σ x of each channel. */
+void pyconv_sum(const pyconv_channels *p, const void *x, void *out, void *workspace, int threads);
+/* moments (2, c) = mean and variance, Σ (x - mean)² / (n m), of each channel. */
+void pyconv_moments(const pyconv_channels *p, const void *x, void *moments, void *workspace, int threads);
+/* y = x̂ · w + b with x̂ = (x - mean) / √(variance + eps); w and b may be NULL. */
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b, void *y,
+                      void *workspace, int threads);
+/* sums (2, c) = Σ dy and Σ dy · x̂ of each channel. */
+void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, void *sums,
+                           void *workspace, int threads);
+/* dx = w / √(variance + eps) · (dy - Σ dy / (n m) - x̂ · Σ dy · x̂ / (n m)), strides of dx as y's; w may be NULL. */
+void pyconv_batch_norm_backward(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *sums,
+                                const void *w, void *dx, void *workspace, int threads);
 
 /* Softmax of each of `rows` rows of n contiguous elements, or its logarithm; steps lead from row to row. */
 typedef struct {
@@ -131,14 +147,42 @@ void pyconv_softmax(const pyconv_rows *p, int logarithm, const void *x, void *y,
 /* From dy and y, with y_step the step of dx and x_step that of y. */
 void pyconv_softmax_backward(const pyconv_rows *p, int logarithm, const void *dy, const void *y, void *dx, int threads);
 
+/* Losses of n × m samples with a label each, an integer of label_bits (8 unsigned, 32 or 64); x and dx are n × classes × m.
+ * Every label must be a class, or `ignored`: such a sample has loss, weight and gradient 0. Weights (classes) may be NULL. */
+typedef struct {
+    int64_t n, classes, m;
+    int64_t x_strides[3], dx_strides[3], label_strides[2], loss_strides[2]; /* loss: the loss, its gradient or the weight */
+    int64_t ignored, label_bits, real_bits;
+    double smoothing;
+} pyconv_labels;
+
+size_t pyconv_labels_workspace(const pyconv_labels *p, int threads);
+
+/* loss = -Σ q log softmax(x) with q = w · ((1 - smoothing) · [class = label] + smoothing / classes), and its gradient. */
+void pyconv_cross_entropy(const pyconv_labels *p, void *loss, const void *x, const void *labels, const void *weight,
+                          void *workspace, int threads);
+void pyconv_cross_entropy_backward(const pyconv_labels *p, void *dx, const void *dloss, const void *x, const void *labels,
+                                   const void *weight, void *workspace, int threads);
+/* out = Σ q, or without smoothing the label's weight; strides of out as the loss's. */
+void pyconv_label_weights(const pyconv_labels *p, void *out, const void *labels, const void *weight, int threads);
+/* loss = -w · x at the label, and its gradient. */
+void pyconv_nll(const pyconv_labels *p, void *loss, const void *x, const void *labels, const void *weight, int threads);
+void pyconv_nll_backward(const pyconv_labels *p, void *dx, const void *dloss, const void *labels, const void *weight, int threads);
+
+/* mask[i] = value[1] if word i of a random stream of 32 bits is at least value[0], else 0, for n contiguous reals. The stream
+ * is Philox 4×64-10 from state (key, counter), its words cut in two. */
+void pyconv_dropout_mask(void *mask, const uint64_t state[2], const double value[2], int64_t n, int real_bits, int threads);
+
 /* A call of one of the functions above, to be made later: each argument but the last, the number of threads, is a number
  * or an address (segment -1), or so many bytes from the beginning of a segment that is named when the call is made. */
 enum {
     PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
     PYCONV_CALL_MAX_POOL_INDICES, PYCONV_CALL_MAX_POOL_BACKWARD, PYCONV_CALL_AVG_POOL, PYCONV_CALL_AVG_POOL_BACKWARD,
     PYCONV_CALL_UNPOOL, PYCONV_CALL_GATHER, PYCONV_CALL_UNARY, PYCONV_CALL_UNARY_BACKWARD, PYCONV_CALL_BINARY,
-    PYCONV_CALL_SUM, PYCONV_CALL_MOMENTS, PYCONV_CALL_PRODUCTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_BACKWARD,
-    PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD
+    PYCONV_CALL_COPY, PYCONV_CALL_FILL, PYCONV_CALL_CAST, PYCONV_CALL_MIXED, PYCONV_CALL_WHERE, PYCONV_CALL_SUM,
+    PYCONV_CALL_MOMENTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_SUMS, PYCONV_CALL_BATCH_NORM_BACKWARD,
+    PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD, PYCONV_CALL_CROSS_ENTROPY, PYCONV_CALL_CROSS_ENTROPY_BACKWARD,
+    PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK
 };
 typedef struct {
     int64_t value[8];

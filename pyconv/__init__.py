@@ -15,6 +15,8 @@ from pyconv._version import __version__
 if TYPE_CHECKING:
     from pyconv import analysis, data, functional, kernels, models, nn, optim, train, viz
     from pyconv.config import show_config
+    from pyconv.graph.compile import compile, compile_step
+    from pyconv.graph.plan import Plan
     from pyconv.graph.transforms import check_gradients, grad, value_and_grad
     from pyconv.kernels import backend, get_backend, set_backend
     from pyconv.kernels.precision import get_precision, precision, set_precision
@@ -28,6 +30,8 @@ _EXPORTS = {
     **dict.fromkeys(("Trainer", "History"), "train"),
     **dict.fromkeys(("save", "load"), "serialization"),
     **dict.fromkeys(("value_and_grad", "grad", "check_gradients"), "graph.transforms"),
+    **dict.fromkeys(("compile", "compile_step"), "graph.compile"),
+    "Plan": "graph.plan",
     **dict.fromkeys(("set_backend", "get_backend", "backend"), "kernels"),
     **dict.fromkeys(("set_num_threads", "get_num_threads", "num_threads"), "kernels.threads"),
     **dict.fromkeys(("set_precision", "get_precision", "precision"), "kernels.precision"),
@@ -36,11 +40,14 @@ _EXPORTS = {
 
 __all__ = [
     "History",
+    "Plan",
     "Trainer",
     "__version__",
     "analysis",
     "backend",
     "check_gradients",
+    "compile",
+    "compile_step",
     "data",
     "functional",
     "get_backend",

@@ -48,8 +48,8 @@ def reals(rng, shape, dtype, order="C"):
 
 
 def unwritten(shape, dtype):
-    """An array that shows where nothing was written: NaN, or for integers -7."""
-    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -7, dtype)
+    """An array that shows where nothing was written: NaN, or for integers -7 (unsigned, 249)."""
+    return np.full(shape, {"f": np.nan, "u": 249}.get(np.dtype(dtype).kind, -7), dtype)
 
 
 def rows_for(backend, kernel, out, *arguments):

@@ -15,6 +15,33 @@ INLINE vec NAME(scaled_softplus)(vec x, vec beta, vec threshold) {
     return NAME(select)(scaled > threshold, x, NAME(softplus)(scaled) / beta);
 }
 
+INLINE vec NAME(sign)(vec x) { return NAME(select)(x > ZERO, ONE, NAME(select)(x < ZERO, -ONE, ZERO)); }
+
+/* √x, where √-0 is 0 and √-∞ is ∞, as C's pow has it */
+INLINE vec NAME(root)(vec x) {
+    const vec infinity = CONSTANT(__builtin_inf());
+    return v_sqrt(NAME(select)(x == -infinity, infinity, x) + ZERO);
+}
+
+#define POWER(exponent, value)       \
+    if (p == (exponent))             \
+        FOR_VECTORS(n, {             \
+            vec x = LOAD(from);      \
+            STORE(to, value);        \
+        })
+/* to = from to the power p, for the exponents that roots and products give */
+static void NAME(power)(double p, real *to, const real *from, int64_t n) {
+    POWER(-2, ONE / (x * x));
+    POWER(-1, ONE / x);
+    POWER(-0.5, ONE / NAME(root)(x));
+    POWER(0.5, v_sqrt(x));
+    POWER(0.75, NAME(root)(x) * v_sqrt(NAME(root)(x)));
+    POWER(1, x);
+    POWER(2, x * x);
+    POWER(3, x * x * x);
+}
+#undef POWER
+
 #define UNARY(op, value)                   \
     case PYCONV_##op:                      \
         FOR_VECTORS(n, {                   \
@@ -31,6 +58,7 @@ static void NAME(unary)(int op, void *to_, const void *from_, int64_t n, const d
     switch (op) {
         UNARY(NEG, -x)
         UNARY(ABS, NAME(absolute)(x))
+        UNARY(SIGN, NAME(sign)(x))
         UNARY(SQRT, v_sqrt(x))
         UNARY(EXP, NAME(exp)(x))
         UNARY(LOG, NAME(log)(x))
@@ -48,6 +76,7 @@ static void NAME(unary)(int op, void *to_, const void *from_, int64_t n, const d
         UNARY(MISH, x * NAME(mish_gate)(x))
         UNARY(HARDSIGMOID, NAME(hard_gate)(x))
         UNARY(HARDSWISH, x * NAME(hard_gate)(x))
+        case PYCONV_POWER: NAME(power)(parameters[0], to, from, n); break;
         default: break;
     }
 }
@@ -60,7 +89,6 @@ INLINE vec NAME(gelu_tanh_slope)(vec x) {
     vec du = CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(3 * 0.044715) * x, x, ONE);
     return s + x * s * (ONE - s) * du;
 }
-INLINE vec NAME(sign)(vec x) { return NAME(select)(x > ZERO, ONE, NAME(select)(x < ZERO, -ONE, ZERO)); }
 INLINE vec NAME(silu_slope)(vec x) {
     vec s = NAME(sigmoid)(x);
     return s * v_fma(x, ONE - s, ONE);
@@ -78,11 +106,24 @@ INLINE vec NAME(softplus_slope)(vec x, vec beta, vec threshold) {
     return NAME(select)(scaled > threshold, ONE, NAME(sigmoid)(scaled));
 }
 
+/* p · x^(p - 1), from y = x^p where that costs no accuracy */
+INLINE vec NAME(power_slope)(double p, vec x, vec y) {
+    const vec factor = CONSTANT(p);
+    if (p == 1) return ONE;
+    if (p == 2) return factor * x;
+    if (p == 3) return factor * (x * x);
+    if (p == 0.5) return factor / NAME(root)(x);
+    if (p == 0.75) return factor / v_sqrt(NAME(root)(x));
+    if (p == -0.5) return factor * (y * y * y);
+    if (p == -1) return factor * (y * y);
+    return factor * (y / x);
+}
+
 #define UNARY_BACKWARD(op, value)                               \
     case PYCONV_##op:                                           \
         FOR_VECTORS(n, {                                        \
             vec dy = LOAD(dys), x = LOAD(xs), y = LOAD(ys);     \
-            (void)x, (void)y;                                   \
+            (void)dy, (void)x, (void)y;                         \
             STORE(to, value);                                   \
         });                                                     \
         break;
@@ -96,6 +137,7 @@ static void NAME(unary_backward)(int op, void *to_, const void *dy_, const void 
     switch (op) {
         UNARY_BACKWARD(NEG, -dy)
         UNARY_BACKWARD(ABS, dy * NAME(sign)(x))
+        UNARY_BACKWARD(SIGN, ZERO)
         UNARY_BACKWARD(SQRT, dy * (CONSTANT(0.5) / y))
         UNARY_BACKWARD(EXP, dy * y)
         UNARY_BACKWARD(LOG, dy * (ONE / x))
@@ -113,6 +155,7 @@ static void NAME(unary_backward)(int op, void *to_, const void *dy_, const void 
         UNARY_BACKWARD(MISH, dy * NAME(mish_slope)(x))
         UNARY_BACKWARD(HARDSIGMOID, dy * NAME(select)((x > CONSTANT(-3)) & (x < CONSTANT(3)), CONSTANT(1.0 / 6), ZERO))
         UNARY_BACKWARD(HARDSWISH, dy * NAME(hardswish_slope)(x))
+        UNARY_BACKWARD(POWER, dy * NAME(power_slope)(parameters[0], x, y))
         default: break;
     }
 }

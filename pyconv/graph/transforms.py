@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyconv.graph.differentiate import gradients
+from pyconv.graph.tree import map_leaves
 from pyconv.ops.elementwise import mul
 from pyconv.ops.node import Node
 from pyconv.ops.reduce import Reshape
@@ -73,7 +74,7 @@ def value_and_grad(
             if not -len(args) <= position < len(args):
                 raise ValueError(f"argnums names argument {position}, but there are {len(args)} positional arguments")
             nodes: list[Node] = []
-            arguments[position] = _map(partial(_source, nodes), args[position])
+            arguments[position] = map_leaves(partial(_source, nodes), args[position])
             record = record or any(node.inputs for node in nodes)
             sources.append(nodes)
         token = _nested.set(True)
@@ -88,10 +89,10 @@ def value_and_grad(
         else:
             cotangents = [np.zeros(node.shape, node.dtype) for node in flat]
         if not record:
-            value, aux = _map(_array, value), _map(_array, aux)
+            value, aux = map_leaves(_array, value), map_leaves(_array, aux)
             cotangents = _independent(cotangents)
         remaining = iter(cotangents)
-        grads = tuple(_map(lambda _: next(remaining), args[position]) for position in positions)
+        grads = tuple(map_leaves(lambda _: next(remaining), args[position]) for position in positions)
         return (value, aux) if has_aux else value, grads[0] if isinstance(argnums, int) else grads
 
     return wrapped
@@ -164,12 +165,12 @@ def check_gradients(
         arrays.append(np.array(leaf, np.float64))
         return _Checked(len(arrays) - 1)
 
-    template = [_map(keep, a) for a in args]
+    template = [map_leaves(keep, a) for a in args]
     weights = None
 
     def scalar(values: list[Any]) -> Any:
         nonlocal weights
-        result = fn(*(_map(lambda leaf: values[leaf] if type(leaf) is _Checked else leaf, a) for a in template))
+        result = fn(*(map_leaves(lambda leaf: values[leaf] if type(leaf) is _Checked else leaf, a) for a in template))
         if weights is None:
             weights = np.asarray(rng.uniform(0.5, 1.5, result.shape) if result.shape else 1.0)
         return sum_over(mul(result, weights))
@@ -201,18 +202,6 @@ def check_gradients(
 
 class _Checked(int):
     """The place of an array that `check_gradients` varies."""
-
-
-def _map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with its leaves mapped, dicts in their own order; None stays."""
-    if isinstance(tree, dict):
-        return {key: _map(function, value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        items = [_map(function, item) for item in tree]
-        if isinstance(tree, list):
-            return items
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    return None if tree is None else function(tree)
 
 
 def _is_float(leaf: Any) -> bool:

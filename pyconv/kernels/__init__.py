@@ -82,6 +82,11 @@ def rows(kernel: str) -> tuple[Row, ...]:
 
 def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None:
     """Run the best row that does not refuse (or the named algorithm); it overwrites `out`."""
+    choose(kernel, out, *arguments, algorithm=algorithm).function(out, *arguments)
+
+
+def choose(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> Row:
+    """The best row that does not refuse the call (or that of the named algorithm)."""
     reasons = []
     for row in rows(kernel):
         if algorithm not in ("auto", row.algorithm):
@@ -90,8 +95,7 @@ def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None
         if reason is None and algorithm == "auto" and row.decline:
             reason = row.decline(out, *arguments)
         if reason is None:
-            row.function(out, *arguments)
-            return
+            return row
         reasons.append(f"{row.algorithm}: {reason}")
     known = ", ".join(row.algorithm for row in rows(kernel))
     raise ValueError(

@@ -21,6 +21,7 @@ class _Binary(Op):
 
     __slots__ = ()
     kernel = "binary"
+    in_place = (0, 1)
     name: ClassVar[str]
 
     def infer(self, a, b):
@@ -128,6 +129,7 @@ class Where(Op):
     """a where the condition holds (is not 0), else b."""
 
     kernel: ClassVar[str] = "where"
+    in_place: ClassVar[tuple[int, ...]] = (1, 2)
 
     def infer(self, condition, a, b):
         return _broadcast(condition, a, b), np.result_type(a.dtype, b.dtype)
@@ -168,6 +170,7 @@ class Unary(Op):
     name: str
     parameters: tuple[float, ...] = ()
     kernel: ClassVar[str] = "unary"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def attributes(self, x):
         return (self.name, *self.parameters)
@@ -183,6 +186,7 @@ class UnaryBackward(Op):
     name: str
     parameters: tuple[float, ...] = ()
     kernel: ClassVar[str] = "unary_backward"
+    in_place: ClassVar[tuple[int, ...]] = (1, 2)  # the mask of a piecewise linear f' is written before dy is read
 
     def attributes(self, dy, x, y):
         return (self.name, *self.parameters)

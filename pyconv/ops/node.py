@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pyconv import kernels
 
+_numbers = count()
+
 
 class Node:
     """One value of a computation: the op that makes it, from which inputs, its shape and dtype."""
 
-    __slots__ = ("dtype", "inputs", "name", "op", "shape", "value")
+    __slots__ = ("dtype", "inputs", "name", "number", "op", "shape", "value")
     __array_ufunc__ = None  # ndarray + Node goes to Node.__radd__
 
     def __init__(self, op, inputs, shape, dtype, value=None, name=None):
@@ -29,6 +32,7 @@ class Node:
         self.dtype: np.dtype = dtype
         self.value: np.ndarray | None = value
         self.name: str | None = name
+        self.number = next(_numbers)  # nodes recorded later have higher ones: the order in which user code ran
 
     @classmethod
     def leaf(cls, value: np.ndarray, name: str | None = None) -> Node:
@@ -70,6 +74,7 @@ class Op:
     __slots__ = ()
     kernel: ClassVar[str]  # name in the registry; the kernel is called as kernel(out, *inputs, *attributes)
     algorithm = "auto"  # an op that lets its caller choose has a field of this name
+    in_place: ClassVar[tuple[int, ...]] = ()  # inputs in whose memory every row of the kernel may put its result
 
     def infer(self, *inputs) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of the result; inputs may be arrays or nodes."""

@@ -79,6 +79,7 @@ class Normalize(Op):
 
     eps: float
     kernel: ClassVar[str] = "normalize"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def vjp(self, dy, y, x, moments, w=None, b=None):
         def scale():
@@ -104,6 +105,7 @@ class BatchNorm(Op):
 
     eps: float
     kernel: ClassVar[str] = "normalize"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def vjp(self, dy, y, x, moments, w=None, b=None):
         sums = _Sums(self.eps, dy, x, moments)
@@ -142,6 +144,7 @@ class BatchNormBackward(Op):
 
     eps: float
     kernel: ClassVar[str] = "batch_norm_backward"
+    in_place: ClassVar[tuple[int, ...]] = (1,)
 
     def vjp(self, g, dx, dy, x, moments, sums, w=None):
         own = _Sums(self.eps, g, x, moments)  # the same sums for g in place of dy

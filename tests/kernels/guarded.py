@@ -101,19 +101,41 @@ def rows(rng, dtype):
     for shape in ((1, 1), (3, 7), (5, 33), (2, 3, 5, 7), (2, 19, 3, 1)):
         x, dy, out = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
         for name in elementwise.UNARY:
-            parameters = (0.5, 2.0)[: {"leaky_relu": 1, "elu": 1, "clip": 2, "hardtanh": 2, "softplus": 2}.get(name, 0)]
+            parameters = (0.5, 2.0)[
+                : {"power": 1, "leaky_relu": 1, "elu": 1, "clip": 2, "hardtanh": 2, "softplus": 2}.get(name, 0)
+            ]
             run("unary", out, x, name, *parameters)
             run("unary_backward", out, dy, x, x, name, *parameters)
         for name in elementwise.BINARY:
             for operand in (dy, dy[:1, :, ...].sum(tuple(range(2, dy.ndim)), keepdims=True), np.ones((), dtype)):
                 run("binary", out, x, operand, name)
                 run("binary", out, operand, x, name)
+        for source in (x, dy.astype(np.int64), np.ascontiguousarray(dy[..., :1]), dy[:, :1].T.copy().T):
+            run("copy", out, source)
+        run("copy", np.empty(shape, bool), x > 0)
+        run("binary", np.empty(shape, bool), x, dy, "less")
+        run("where", out, x > 0, x, dy)
+        run("concat", np.empty((shape[0], 2 * shape[1], *shape[2:]), dtype), x, dy, 1)
+        pads = ((1, 0), (2, -1 if shape[1] > 1 else 1), *[(0, 1)] * (x.ndim - 2))
+        padded = np.empty([n + begin + end for n, (begin, end) in zip(shape, pads, strict=True)], dtype)
+        run("pad", padded, x, pads, "constant", 1.0)
+        run("pad_backward", out, padded, pads, "constant")
+        run("slice_backward", out, x[:, ::2].copy(), (slice(None), slice(None, None, 2)))
+        run("dropout_mask", out, np.array([1, 2], np.uint64), 0.5)
+        labels, weight = rng.integers(0, shape[1], (shape[0], *shape[2:])), x[0].reshape(shape[1], -1)[:, 0].copy()
+        loss = np.empty(labels.shape, dtype)
+        run("cross_entropy", loss, x, labels, weight, 0.1, -100)
+        run("cross_entropy_backward", out, loss, x, labels, weight, 0.1, -100)
+        run("label_weights", loss, labels, weight, shape[1], 0.1, -100)
+        run("nll", loss, x, labels, weight, -100)
+        run("nll_backward", out, loss, labels, weight, -100)
         for kernel in ("softmax", "log_softmax"):
             run(kernel, out, x, len(shape) - 1)
             run(f"{kernel}_backward", out, dy, x, 1)
         channel = rng.standard_normal((2, shape[1])).astype(dtype) ** 2
         run("sum", np.empty(shape[1], dtype), x, (0, *range(2, x.ndim)), False)
-        run("sum", np.empty(shape[:-1], dtype), x, (x.ndim - 1,), False)
+        for axis in range(x.ndim):
+            run("sum", np.empty(x.sum(axis).shape, dtype), x, (axis,), False)
         run("moments", np.empty_like(channel), x)
         run("normalize", out, x, channel, channel[0].copy(), channel[1].copy(), 1e-5)
         run("normalize_sums", np.empty_like(channel), dy, x, channel, 1e-5)

@@ -195,7 +195,9 @@ def test_profile_times_each_kernel():
     program, y = recorded(), np.empty((BATCH, 10), np.float32)
     scratch = aligned_bytes(program.workspace_bytes)
     seconds = program.profile([Arena().bytes, images(1), y, *CONSTANTS, scratch], 2)
-    assert seconds.shape == (KERNELS,) and (seconds > 0).all() and seconds.sum() < 10
+    assert seconds.shape == (KERNELS,)
+    assert (seconds > 0).all()
+    assert seconds.sum() < 10
     np.testing.assert_array_equal(y, direct(images(1)))
 
 
@@ -221,7 +223,8 @@ def test_while_one_thread_records_others_compute():
         worker = threading.Thread(target=row("unary").function, args=(other, x, "neg"))
         worker.start()
         worker.join(timeout=60)
-    assert (other == -1).all() and not y.any()
+    assert (other == -1).all()
+    assert not y.any()
 
 
 def send(queue, program, x):

@@ -1,7 +1,19 @@
 """The native backend: the C library in csrc/, reached through cffi."""
 
 from pyconv.kernels import Row
-from pyconv.kernels.native import channels, conv, elementwise, linear, pool, softmax, winograd
+from pyconv.kernels.native import (
+    channels,
+    conv,
+    copies,
+    elementwise,
+    fused,
+    linear,
+    losses,
+    pool,
+    random,
+    softmax,
+    winograd,
+)
 
 KERNELS = {
     "conv": (Row("winograd", winograd.conv, winograd.refuse, winograd.decline), Row("direct", conv.conv)),
@@ -19,9 +31,20 @@ KERNELS = {
     "gather": (Row("direct", pool.gather),),
     "linear": (Row("direct", linear.linear, linear.refuse_linear),),
     "matmul": (Row("direct", linear.matmul, linear.refuse_matmul),),
+    "fused_conv": (Row("parts", fused.fused_conv, fused.refuse_fused_conv),),
+    "fused_linear": (Row("parts", fused.fused_linear, fused.refuse_fused_linear),),
     "unary": (Row("vector", elementwise.unary, elementwise.refuse_unary),),
     "unary_backward": (Row("vector", elementwise.unary_backward, elementwise.refuse_unary_backward),),
-    "binary": (Row("vector", elementwise.binary, elementwise.refuse_binary),),
+    "binary": (
+        Row("vector", elementwise.binary, elementwise.refuse_binary),
+        Row("wide", elementwise.mixed, elementwise.refuse_mixed),
+    ),
+    "where": (Row("wide", elementwise.where, elementwise.refuse_where),),
+    "copy": (Row("blocks", copies.copy, copies.refuse_copy),),
+    "concat": (Row("blocks", copies.concat, copies.refuse_concat),),
+    "slice_backward": (Row("blocks", copies.slice_backward, copies.refuse_slice_backward),),
+    "pad": (Row("blocks", copies.pad, copies.refuse_pad),),
+    "pad_backward": (Row("blocks", copies.pad_backward, copies.refuse_pad_backward),),
     "sum": (Row("vector", channels.sum, channels.refuse_sum),),
     "moments": (Row("vector", channels.moments, channels.refuse_moments),),
     "normalize": (Row("vector", channels.normalize, channels.refuse_normalize),),
@@ -31,4 +54,10 @@ KERNELS = {
     "log_softmax": (Row("vector", softmax.log_softmax, softmax.refuse),),
     "softmax_backward": (Row("vector", softmax.softmax_backward, softmax.refuse),),
     "log_softmax_backward": (Row("vector", softmax.log_softmax_backward, softmax.refuse),),
+    "cross_entropy": (Row("direct", losses.cross_entropy, losses.refuse_cross_entropy),),
+    "cross_entropy_backward": (Row("direct", losses.cross_entropy_backward, losses.refuse_cross_entropy_backward),),
+    "label_weights": (Row("direct", losses.label_weights, losses.refuse_label_weights),),
+    "nll": (Row("direct", losses.nll, losses.refuse_nll),),
+    "nll_backward": (Row("direct", losses.nll_backward, losses.refuse_nll_backward),),
+    "dropout_mask": (Row("philox", random.dropout_mask, random.refuse_dropout_mask),),
 }

@@ -4,122 +4,128 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace
 from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
 
 
 def sum(y, x, axes, keepdims):
     """y = sum of x over axes."""
-    problem = _describe(_kept(x, axes), x.itemsize, x.shape, x.strides)
-    out = np.empty(problem.c)
-    call(lib.pyconv_sum, problem, pointer(x), _doubles(out), _memory(problem))
-    y[...] = out.reshape(y.shape)
+    problem = _sum_problem(y, x, axes, keepdims)
+    call(lib.pyconv_sum, problem, pointer(x), pointer(y), _memory(problem))
 
 
 def refuse_sum(y, x, axes, keepdims):
-    return _refuse(_kept(x, axes), x) if x.ndim else "a scalar has nothing to sum"
+    reason = unsupported(x, y)
+    if reason is None and isinstance(described := _sum_problem(y, x, axes, keepdims), str):
+        reason = described
+    return reason
 
 
 def moments(out, x):
     """out (2, C) = mean and biased variance of each channel."""
-    problem = _describe((1,), x.itemsize, x.shape, x.strides)
-    statistics = np.empty((2, x.shape[1]))
-    call(lib.pyconv_moments, problem, pointer(x), *map(_doubles, statistics), _memory(problem))
-    out[...] = statistics
+    problem = _describe(0.0, x.itemsize, x.shape, x.strides)
+    call(lib.pyconv_moments, problem, pointer(x), pointer(out), _memory(problem))
 
 
 def refuse_moments(out, x):
-    return _refuse((1,), x)
+    return _refuse((x,), out)
 
 
 def normalize(y, x, moments, w, b, eps):
     """y = (x - mean) / √(variance + eps) · w + b."""
-    problem = _describe((1,), x.itemsize, x.shape, x.strides, y.strides)
-    scale = _scale(moments, w, eps)
-    shift = np.zeros_like(scale) if b is None else b
-    call(lib.pyconv_normalize, problem, pointer(x), *_coefficients(x, moments[0], scale, shift), pointer(y))
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, y.strides)
+    call(lib.pyconv_normalize, problem, *map(pointer, (x, moments, w, b, y)), _memory(problem))
 
 
 def refuse_normalize(y, x, moments, w, b, eps):
-    return _refuse((1,), x, y)
+    return _refuse((x, y), moments, w, b)
 
 
 def normalize_sums(out, dy, x, moments, eps):
     """out (2, C) = per channel the sum of dy and the sum of dy · x̂."""
-    problem = _describe((1,), x.itemsize, x.shape, x.strides, x.strides, dy.strides)
-    sums = np.empty((2, x.shape[1]))
-    (mean,) = _coefficients(x, moments[0])
-    call(lib.pyconv_products, problem, pointer(dy), pointer(x), mean, *map(_doubles, sums), _memory(problem))
-    sums[1] *= _scale(moments, None, eps)
-    out[...] = sums
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, x.strides, dy.strides)
+    call(lib.pyconv_normalize_sums, problem, *map(pointer, (dy, x, moments, out)), _memory(problem))
 
 
 def refuse_normalize_sums(out, dy, x, moments, eps):
-    return _refuse((1,), x, x, dy)
+    return _refuse((x, x, dy), out, moments)
 
 
 def batch_norm_backward(dx, dy, x, moments, sums, w, eps):
     """dx = w / √(variance + eps) · (dy - mean(dy) - x̂ · mean(dy · x̂))."""
-    problem = _describe((1,), x.itemsize, x.shape, x.strides, dx.strides, dy.strides)
-    count = x.size // x.shape[1]
-    slope = sums[1] * _scale(moments, None, eps) / -count
-    coefficients = _coefficients(x, moments[0], slope, _scale(moments, w, eps), sums[0] / -count)
-    call(lib.pyconv_normalize_backward, problem, pointer(dy), pointer(x), *coefficients, pointer(dx))
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, dx.strides, dy.strides)
+    call(lib.pyconv_batch_norm_backward, problem, *map(pointer, (dy, x, moments, sums, w, dx)), _memory(problem))
 
 
 def refuse_batch_norm_backward(dx, dy, x, moments, sums, w, eps):
-    return _refuse((1,), x, dx, dy)
-
-
-def _scale(moments, w, eps):
-    inverse = 1 / np.sqrt(moments[1] + moments.dtype.type(eps))
-    return inverse if w is None else inverse * w
-
-
-def _kept(x, axes):
-    return tuple(a for a in range(x.ndim) if a not in axes)
-
-
-def _doubles(array):
-    return ffi.from_buffer("double[]", array)
+    return _refuse((x, dx, dy), moments, sums, w)
 
 
 def _memory(problem):
     return workspace(lib.pyconv_channels_workspace(problem))
 
 
-def _coefficients(x, *vectors):
-    """Pointers to contiguous vectors in x's precision; cffi keeps the arrays alive."""
-    return [ffi.from_buffer(np.ascontiguousarray(v, x.dtype)) for v in vectors]
-
-
-def _refuse(kept, x, *others):
-    reason = unsupported(x, *others)
+def _refuse(arrays, *coefficients):
+    """Why there is no problem for arrays of one shape with these coefficients of channels (None: left out)."""
+    given = [array for array in coefficients if array is not None]
+    reason = unsupported(*arrays, *given)
+    if reason is None and not all(array.flags.c_contiguous for array in given):
+        reason = "coefficients of channels are not contiguous"
+    x = arrays[0]
     if reason is None and isinstance(
-        described := _describe(kept, x.itemsize, x.shape, x.strides, *(o.strides for o in others)), str
+        described := _describe(0.0, x.itemsize, x.shape, *(a.strides for a in arrays)), str
     ):
         reason = described
     return reason
 
 
 @lru_cache(maxsize=1024)
-def _describe(kept, itemsize, shape, *strides):
-    """A `pyconv_channels` for arrays x, y and dy of one shape, or the reason why there is none."""
+def _describe(eps, itemsize, shape, *strides):
+    """A `pyconv_channels` for arrays x, y and dy of one shape (N, C, …), or the reason why there is none."""
+    axes = axes_of(shape, strides, itemsize)
+    channels = axes.pop(1)
+    return _problem(eps, itemsize, shape, channels, by_stride(axes), 1)
+
+
+def _sum_problem(y, x, axes, keepdims):
+    strides = y.strides
+    if not keepdims:
+        kept = iter(strides)
+        strides = tuple(0 if a in axes else next(kept) for a in range(x.ndim))
+    return _describe_sum(axes, x.itemsize, x.shape, x.strides, strides)
+
+
+@lru_cache(maxsize=1024)
+def _describe_sum(summed, itemsize, shape, *strides):
+    """A `pyconv_channels` for x and the sum over some axes, whose strides along these do not matter."""
+    axes = axes_of(shape, strides, itemsize)
+    kept = merged(by_stride(axis for a, axis in enumerate(axes) if a not in summed))
+    if len(kept) > 4:
+        return "the axes kept do not follow each other in memory"
+    inner = by_stride((n, (s[0],)) for a, (n, s) in enumerate(axes) if a in summed)
+    kept = [(1, (0, 0))] * (4 - len(kept)) + kept
+    c, (x_channel, _) = kept[-1]
+    problem = _problem(0.0, itemsize, shape, (c, (x_channel,)), inner, 2)
+    if not isinstance(problem, str):
+        problem.outer = [n for n, _ in kept[:3]]
+        problem.x_outer = [s for _, (s, _) in kept[:3]]
+        problem.out_strides = [s for _, (_, s) in kept]
+    return problem
+
+
+def _problem(eps, itemsize, shape, channels, inner, most):
+    """The problem for channels and the axes that statistics run over, outermost first; of columns at most so many."""
     if 0 in shape:
         return "the array is empty"
-    axes = axes_of(shape, strides, itemsize)
-    ones, none = (1,) * len(strides), (0,) * len(strides)
-    channels = merged(axes[a] for a in kept) or [(1, none)]
-    inner = merged(by_stride(axis for a, axis in enumerate(axes) if a not in kept)) or [(1, none)]
-    if len(channels) > 1:
-        return "the axes kept do not follow each other in memory"
-    (c, c_strides), (m, m_strides) = channels[0], inner[-1]
-    columns = c > 1 and c_strides == ones and len(inner) == 1
+    c, c_strides = channels
+    arrays = len(c_strides)
+    ones, none = (1,) * arrays, (0,) * arrays
+    inner = merged(inner) or [(1, none)]
+    m, m_strides = inner[-1]
+    columns = c > 1 and c_strides == ones and len(inner) <= most
     if not columns and not (len(inner) <= 2 and (m_strides == ones or m == 1)):
         return "neither channels nor the elements of a channel are contiguous"
     n, n_strides = inner[0] if len(inner) == 2 else (1, none)
-    fields = [[n_strides[i], c_strides[i], m_strides[i]] for i in range(len(strides))]
-    x, y, dy = fields + [[0] * 3] * (3 - len(fields))
-    return ffi.new("pyconv_channels *", [n, c, m, x, dy, y, columns, 8 * itemsize])
+    fields = [[n_strides[i], c_strides[i], m_strides[i]] for i in range(arrays)]
+    x, y, dy = fields + [[0] * 3] * (3 - arrays)
+    return ffi.new("pyconv_channels *", [n, c, m, [1] * 3, x, dy, y, [0] * 3, [0] * 4, columns, 8 * itemsize, eps])

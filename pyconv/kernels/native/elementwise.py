@@ -1,84 +1,113 @@
-"""Functions of one and two arrays in C. What it cannot walk along contiguous elements is left to NumPy."""
+"""Elementwise functions in C: of reals in vectors, and of arrays whose types differ, a row at a time."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from pyconv.kernels.native.library import call, ffi, lib, pointer
-from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
-
-_DIMS = 6
+from pyconv.kernels.native.loops import INTEGERS, TYPES, describe, described, refuse, unsupported
 
 UNARY = {
     name: getattr(lib, f"PYCONV_{name.upper()}")
     for name in (
-        *("neg", "abs", "sqrt", "exp", "log", "relu", "leaky_relu", "clip", "hardtanh", "elu", "sigmoid", "tanh"),
-        *("softplus", "gelu", "gelu_tanh", "silu", "mish", "hardsigmoid", "hardswish"),
+        *("neg", "abs", "sign", "sqrt", "exp", "log", "relu", "leaky_relu", "clip", "hardtanh", "elu", "sigmoid"),
+        *("tanh", "softplus", "gelu", "gelu_tanh", "silu", "mish", "hardsigmoid", "hardswish", "power"),
     )
 }
-BINARY = {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("add", "sub", "mul", "div", "maximum", "minimum")}
+POWERS = (-2, -1, -0.5, 0.5, 0.75, 1, 2, 3)
+MIXED = {
+    name: getattr(lib, f"PYCONV_{name.upper()}")
+    for name in (
+        *("add", "sub", "mul", "div", "maximum", "minimum"),
+        *("pow", "less", "less_equal", "equal", "not_equal"),
+    )
+}
+_WRAP = ("add", "sub", "mul")  # the same bits whether signed or not
+BINARY = {name: MIXED[name] for name in ("add", "sub", "mul", "div", "maximum", "minimum")}
 
 
 def unary(y, x, name, *parameters):
     """y = f(x)."""
-    call(lib.pyconv_unary, _loops(y, x), UNARY[name], pointer(y), pointer(x), _parameters(parameters))
+    call(lib.pyconv_unary, describe(y, x), UNARY[name], pointer(y), pointer(x), _parameters(parameters))
 
 
 def refuse_unary(y, x, name, *parameters):
-    return f"it has no {name}" if name not in UNARY else _refuse(y, x)
+    return _refuse_function(name, parameters) or unsupported(y, x) or refuse(y, x)
 
 
 def unary_backward(dx, dy, x, y, name, *parameters):
     """dx = dy · f'(x)."""
     arrays = map(pointer, (dx, dy, x, y))
-    call(lib.pyconv_unary_backward, _loops(dx, dy, x, y), UNARY[name], *arrays, _parameters(parameters))
+    call(lib.pyconv_unary_backward, describe(dx, dy, x, y), UNARY[name], *arrays, _parameters(parameters))
 
 
 def refuse_unary_backward(dx, dy, x, y, name, *parameters):
-    return f"it has no {name}" if name not in UNARY else _refuse(dx, dy, x, y)
+    return _refuse_function(name, parameters) or unsupported(dx, dy, x, y) or refuse(dx, dy, x, y)
 
 
 def binary(y, a, b, name):
     """y = f(a, b), either operand broadcast."""
-    call(lib.pyconv_binary, _loops(y, a, b), BINARY[name], pointer(y), pointer(a), pointer(b))
+    call(lib.pyconv_binary, describe(y, a, b), BINARY[name], pointer(y), pointer(a), pointer(b))
 
 
 def refuse_binary(y, a, b, name):
-    return f"it has no {name}" if name not in BINARY else _refuse(y, a, b)
+    return f"it has no {name}" if name not in BINARY else unsupported(y, a, b) or refuse(y, a, b)
+
+
+def mixed(y, a, b, name):
+    """`binary` for arrays of any types: integers, say, or a comparison's flags."""
+    call(lib.pyconv_mixed, described(y, a, b), MIXED[name], pointer(y), pointer(a), pointer(b))
+
+
+def refuse_mixed(y, a, b, name):
+    integers = a.dtype.name in INTEGERS and b.dtype.name in INTEGERS
+    if integers and (name == "pow" or (name == "sub" and y.dtype == bool)):
+        return f"it has no {name} of integers"
+    if "uint64" in (y.dtype.name, a.dtype.name, b.dtype.name) and not (integers and name in _WRAP):
+        return f"it has no {name} of uint64"
+    return _refuse_types(y, a, b, narrows=not integers or name == "div")
+
+
+def where(y, condition, a, b):
+    """y = a where the condition is not 0, else b."""
+    call(lib.pyconv_where, described(y, condition, a, b), *map(pointer, (y, condition, a, b)))
+
+
+def refuse_where(y, condition, a, b):
+    if "uint64" in (condition.dtype.name, a.dtype.name, b.dtype.name):
+        return "it does not take uint64"
+    integers = a.dtype.name in INTEGERS and b.dtype.name in INTEGERS
+    return _refuse_types(y, condition, a, b, narrows=not integers)
+
+
+def cast(y, x):
+    """y = x in another type."""
+    call(lib.pyconv_cast, described(y, x), pointer(y), pointer(x))
+
+
+def refuse_cast(y, x):
+    if "uint64" in (y.dtype.name, x.dtype.name):
+        return "it does not take uint64"
+    return _refuse_types(y, x, narrows=x.dtype.name not in INTEGERS)
+
+
+def _refuse_function(name, parameters):
+    if name not in UNARY:
+        return f"it has no {name}"
+    if name == "power" and parameters[0] not in POWERS:
+        return f"it has no power {parameters[0]}"
+    return None
+
+
+def _refuse_types(y, *operands, narrows):
+    """`narrows`: results are in floating point."""
+    for array in (y, *operands):
+        if array.dtype.name not in TYPES or not array.dtype.isnative:
+            return f"it does not take {array.dtype}"
+        if not array.flags.aligned:
+            return "an array is misaligned"
+    if narrows and y.dtype.name in INTEGERS and y.dtype != bool:
+        return "it makes no integers of floats"
+    return refuse(y, *operands)
 
 
 def _parameters(values):
     return ffi.new("double[2]", [float(v) for v in values])
-
-
-def _loops(*arrays):
-    return _describe(arrays[0].itemsize, *((a.shape, a.strides) for a in arrays))
-
-
-def _refuse(*arrays):
-    reason = unsupported(*arrays)
-    if reason is None and isinstance(described := _loops(*arrays), str):
-        reason = described
-    return reason
-
-
-@lru_cache(maxsize=1024)
-def _describe(itemsize, *arrays):
-    """A `pyconv_loops` for the first array and those broadcast to its shape, or the reason why there is none."""
-    shape = arrays[0][0]
-    strides = [_broadcast(shape, *array) for array in arrays]
-    axes = merged(by_stride(axes_of(shape, strides, itemsize))) or [(1, (1,) * len(arrays))]
-    repeats = (0, 1) if len(arrays) == 3 else (1,)  # binary operands
-    if axes[-1][1][0] != 1 or any(s not in repeats for s in axes[-1][1]):
-        return "the innermost axis is not contiguous in every array"
-    if len(axes) > _DIMS:
-        return f"the arrays share too little memory order: {len(axes)} loops"
-    axes = [(1, (0,) * len(arrays))] * (_DIMS - len(axes)) + axes
-    rows = [[s[i] for _, s in axes] for i in range(len(arrays))]
-    return ffi.new("pyconv_loops *", [[n for n, _ in axes], rows, 8 * itemsize])
-
-
-def _broadcast(shape, own, strides):
-    """Strides of an array broadcast to `shape`."""
-    lead = len(shape) - len(own)
-    return (0,) * lead + tuple(0 if n != m else s for n, m, s in zip(own, shape[lead:], strides, strict=True))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from pyconv.kernels.native.library import ffi, lib
+
+_DIMS = 6
 Strides = tuple[int, ...]  # one stride an array, in elements
 
 
@@ -43,3 +48,58 @@ def unsupported(*arrays: np.ndarray) -> str | None:
     if not all(array.flags.aligned for array in arrays):
         return "an array is misaligned"
     return None
+
+
+TYPES = {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("bool", "uint8", "int32", "int64")}
+TYPES |= {"uint64": TYPES["int64"]}  # sums of the same bits
+TYPES |= {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("float32", "float64")}
+INTEGERS = ("bool", "uint8", "int32", "int64", "uint64")
+
+
+def describe(*arrays: np.ndarray) -> Any:
+    """A `pyconv_loops` for arrays of one dtype, the later ones broadcast to the first, or the reason for none."""
+    return _describe((), *((a.shape, a.strides, a.itemsize) for a in arrays))
+
+
+def described(*arrays: np.ndarray) -> Any:
+    """The same with the type of each array."""
+    types = tuple(TYPES[a.dtype.name] for a in arrays)
+    return _describe(types, *((a.shape, a.strides, a.itemsize) for a in arrays))
+
+
+def refuse(*arrays: np.ndarray) -> str | None:
+    """Why C has no loops for these arrays, or None."""
+    loops = describe(*arrays)
+    return loops if isinstance(loops, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _describe(types, *arrays):
+    shape = arrays[0][0]
+    strides = [_broadcast(shape, *array) for array in arrays]
+    if any(s % array[2] for array, steps in zip(arrays, strides, strict=True) for s in steps):
+        return "strides are no multiples of an element"
+    elements = [tuple(s // array[2] for s in steps) for array, steps in zip(arrays, strides, strict=True)]
+    axes = merged(by_stride((n, tuple(s[a] for s in elements)) for a, n in enumerate(shape)))
+    axes = _rows_next(axes) or [(1, (1,) * len(arrays))]
+    if len(axes) > _DIMS:
+        return f"the arrays share too little memory order: {len(axes)} loops"
+    axes = [(1, (0,) * len(arrays))] * (_DIMS - len(axes)) + axes
+    steps = [[s[i] for _, s in axes] for i in range(len(arrays))]
+    return ffi.new("pyconv_loops *", [[n for n, _ in axes], steps, 8 * arrays[0][2], types])
+
+
+def _rows_next(axes):
+    """The axes with the one last but one along which some array is contiguous that is not along the last."""
+    for array in range(len(axes[-1][1]) if axes else 0):
+        if axes[-1][1][array] not in (0, 1):
+            for i, (_, strides) in enumerate(axes[:-2]):
+                if strides[array] == 1:
+                    return [*axes[:i], *axes[i + 1 : -1], axes[i], axes[-1]]
+    return axes
+
+
+def _broadcast(shape, own, strides, itemsize):
+    """Strides of an array broadcast to `shape`."""
+    lead = len(shape) - len(own)
+    return (0,) * lead + tuple(0 if n != m else s for n, m, s in zip(own, shape[lead:], strides, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyconv.kernels import Row
 from pyconv.kernels.native import KERNELS
-from pyconv.kernels.native.library import ffi, lib, recording
+from pyconv.kernels.native.library import ffi, lib, pointer, recording
 from pyconv.kernels.threads import get_num_threads
 
 _CALLS = {  # a function of the library -> its number in a program
@@ -20,6 +20,7 @@ _CALLS = {  # a function of the library -> its number in a program
 }
 _FUNCTIONS = {row.function for rows in KERNELS.values() for row in rows}
 _ARGUMENTS = 8
+_OTHER_ISA = "the instruction set is no longer the one that the program was recorded for"
 
 
 class _Unrecordable(Exception):
@@ -81,22 +82,18 @@ class Program:
 
         It is aligned to 64 bytes. The GIL is released; several threads may run one program on memory of their own.
         """
-        self._run(segments, threads, ffi.NULL)
+        self.bind(segments).run(threads)
 
     def profile(self, segments: Sequence[np.ndarray | int], threads: int) -> np.ndarray:
         """Run, and give the seconds that each kernel took."""
-        seconds = np.zeros(len(self._calls))
-        self._run(segments, threads, ffi.from_buffer("double[]", seconds))
-        ends = [*self._kernels[1:], len(self._calls)]
-        return np.array([seconds[b:e].sum() for b, e in zip(self._kernels, ends, strict=True)])
+        return np.array(self.bind(segments).profile(threads))
 
-    def _run(self, segments: Sequence[np.ndarray | int], threads: int, seconds: Any) -> None:
+    def bind(self, segments: Sequence[np.ndarray | int]) -> BoundProgram:
+        """The program on segments as for `run`, to be run again and again, some of them exchanged in between."""
         if len(segments) != self._count + 1:
             raise ValueError(f"a run takes {self._count} segments and one of scratch, not {len(segments)}")
-        compiled = self._compiled or self._compile()
-        addresses = [s if type(s) is int else _address(s) for s in segments]
-        if lib.pyconv_program_run(compiled[0], addresses, threads, seconds):
-            raise RuntimeError("the instruction set is no longer the one that the program was recorded for")
+        addresses = [s if isinstance(s, int) else _address(s) for s in segments]
+        return BoundProgram(self._compiled or self._compile(), tuple(self._kernels), addresses)
 
     def _compile(self) -> tuple[Any, Any]:
         """The `pyconv_program`, and the array of calls that it points to."""
@@ -133,6 +130,41 @@ class Program:
             raise _Unrecordable("it works on a copy of an array, or on one outside of the program's segments")
         _, _, base, number = self._ranges[place]
         return address - base, number
+
+
+class BoundProgram:
+    """A program and the addresses of its segments, which cost nothing to hand over once they are here."""
+
+    __slots__ = ("_addresses", "_compiled", "_kernels", "_segments")
+
+    def __init__(self, compiled: tuple[Any, Any], kernels: Sequence[int], addresses: Sequence[int]):
+        self._compiled = compiled
+        self._kernels = kernels
+        self._addresses = ffi.new("intptr_t[]", addresses)
+        self._segments = ffi.cast("void **", self._addresses)
+
+    def place(self, arrays: Sequence[np.ndarray]) -> None:
+        """Let these arrays be the first segments from now on; it is for the caller to keep them alive."""
+        segments = self._segments
+        for number, array in enumerate(arrays):
+            try:
+                segments[number] = ffi.from_buffer(array)
+            except (BufferError, ValueError):  # the array is not contiguous
+                segments[number] = pointer(array)
+
+    def run(self, threads: int) -> None:
+        """As `Program.run`."""
+        if lib.pyconv_program_run(self._compiled[0], self._addresses, threads, ffi.NULL):
+            raise RuntimeError(_OTHER_ISA)
+
+    def profile(self, threads: int) -> list[float]:
+        """As `Program.profile`."""
+        count = self._compiled[0].count
+        seconds = ffi.new("double[]", count)
+        if lib.pyconv_program_run(self._compiled[0], self._addresses, threads, seconds):
+            raise RuntimeError(_OTHER_ISA)
+        ends = [*self._kernels[1:], count]
+        return [sum(seconds[b:e]) for b, e in zip(self._kernels, ends, strict=True)]
 
 
 def _is_descriptor(kind: Any) -> bool:

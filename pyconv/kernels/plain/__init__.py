@@ -10,7 +10,18 @@ from functools import wraps
 import numpy as np
 
 from pyconv.kernels import Row
-from pyconv.kernels.plain import elementwise, linear, loss, normalization, random, reduction, shape, softmax, unary
+from pyconv.kernels.plain import (
+    elementwise,
+    fused,
+    linear,
+    loss,
+    normalization,
+    random,
+    reduction,
+    shape,
+    softmax,
+    unary,
+)
 
 _FUNCTIONS: dict[str, Callable[..., None]] = {
     "unary": unary.unary,
@@ -22,6 +33,8 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "linear": linear.linear,
     "matmul": linear.matmul,
     "batched_matmul": linear.matmul,
+    "fused_conv": fused.fused_conv,
+    "fused_linear": fused.fused_linear,
     "moments": normalization.moments,
     "normalize": normalization.normalize,
     "normalize_sums": normalization.normalize_sums,
@@ -39,6 +52,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "nll_backward": loss.nll_backward,
     "bce_with_logits": loss.bce_with_logits,
     "bce_with_logits_backward": loss.bce_with_logits_backward,
+    "copy": shape.copy,
     "slice_backward": shape.slice_backward,
     "concat": shape.concat,
     "pad": shape.pad,

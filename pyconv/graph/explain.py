@@ -1,0 +1,99 @@
+"""What a plan will do, as a table for people: a line a step."""
+
+from __future__ import annotations
+
+from math import prod
+
+from pyconv import kernels
+from pyconv.graph.execute import Choice, Code
+from pyconv.graph.graph import op_text, size_text
+from pyconv.graph.layout import channels_last_strides, contiguous, same_order, stand_in
+from pyconv.graph.memory import View
+from pyconv.ops.conv import Conv, ConvBackwardData, ConvBackwardWeights
+from pyconv.ops.fused import FusedConv, FusedLinear
+from pyconv.ops.linear import BatchedMatMul, Linear, MatMul
+from pyconv.ops.node import Node
+
+
+def explain(code: Code) -> str:
+    """The table of a plan's steps, and below it what it works in."""
+    head = ("step", "op", "result", "order", "algorithm", "runs in", "bytes", "MACs")
+    rows = [head, *(_row(number, choice) for number, choice in enumerate(code.choices, 1))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, (str.rjust, *(str.ljust,) * 5, str.rjust, str.rjust), strict=True)
+        lines.append("  ".join(justify(cell, width) for cell, width, justify in cells))
+    recorded = sum(choice.reason is None for choice in code.choices)
+    calls = sum(not isinstance(part, Choice) for part in code.parts)
+    total = sum(macs(c.step.node) for c in code.choices if c.step.node is not None)
+    placement = code.placement
+    return "\n".join(
+        [
+            *lines,
+            f"{_machine()}; {len(code.choices)} steps, {recorded} of them in {calls} calls into C; {total:,} MACs",
+            f"arena {placement.arena_bytes:,} bytes ({placement.live_bytes:,} needed at one time), "
+            f"scratch {code.scratch_bytes:,}",
+        ]
+    )
+
+
+def _machine() -> str:
+    backend = kernels.get_backend()
+    if backend != "native":
+        return backend
+    from pyconv.kernels.native.library import get_isa
+
+    return f"native, {get_isa()}"
+
+
+def _row(number: int, choice: Choice) -> tuple[str, ...]:
+    step = choice.step
+    moved = sum(prod(v.shape) * v.dtype.itemsize for v in (step.out, *step.operands) if v is not None)
+    return (
+        str(number),
+        "Copy" if step.node is None else op_text(step.node),
+        f"{step.out.dtype} {size_text(step.out.shape)}",
+        _order(step.out),
+        _algorithm(choice),
+        "C" if choice.reason is None else "Python",
+        f"{moved:,}",
+        f"{macs(step.node):,}" if step.node is not None else "0",
+    )
+
+
+def _order(view: View) -> str:
+    """The memory order of an array."""
+    itemsize = view.dtype.itemsize
+    if same_order(view.shape, view.strides, contiguous(view.shape, itemsize)):
+        return "C"
+    if len(view.shape) > 2 and same_order(view.shape, view.strides, channels_last_strides(view.shape, itemsize)):
+        return "channels last"
+    return "strided"
+
+
+def _algorithm(choice: Choice) -> str:
+    """The row's name, and why those before it do not serve."""
+    step, reasons = choice.step, []
+    operands = [None if v is None else stand_in(v.shape, v.strides, v.dtype) for v in (step.out, *step.operands)]
+    for row in kernels.rows(step.kernel):
+        if row is choice.row:
+            break
+        if row.refuse is not None and (reason := row.refuse(*operands, *step.attributes)) is not None:
+            reasons.append(f"{row.algorithm}: {reason}")
+    return choice.row.algorithm + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def macs(node: Node) -> int:
+    """Multiplications with an addition that a convolution or a matrix product takes by its definition; else 0."""
+    op, (first, *others) = node.op, [i for i in node.inputs if i is not None]
+    if isinstance(op, (Conv, FusedConv, ConvBackwardData)):  # each element of y meets each weight of its output channel
+        y, w = first if isinstance(op, ConvBackwardData) else node, others[0]
+        return y.size * (w.size // w.shape[0])
+    if isinstance(op, ConvBackwardWeights):
+        return first.size * (node.size // node.shape[0])
+    if isinstance(op, (Linear, FusedLinear)):
+        return node.size * first.shape[1]
+    if isinstance(op, (MatMul, BatchedMatMul)):
+        return node.size * first.shape[-2 if op.transpose_a else -1]
+    return 0

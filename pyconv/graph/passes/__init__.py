@@ -1,0 +1,31 @@
+"""Passes: each turns a graph into one that computes the same with less work. One file a pass, one function `run`.
+
+`PASSES` is the order in which a plan applies them, and all there is to registering one.
+"""
+
+from collections.abc import Callable
+
+from pyconv.graph.graph import Graph
+from pyconv.graph.passes import batch_norm, common, constants, epilogue, flatten, identities, saved, unused
+
+PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "identities": identities.run,
+    "constants": constants.run,
+    "common": common.run,
+    "batch_norm": batch_norm.run,
+    "saved": saved.run,
+    "flatten": flatten.run,
+    "epilogue": epilogue.run,
+    "unused": unused.run,
+}
+
+
+def optimize(graph: Graph, watch: Callable[[str, Graph], None] | None = None) -> Graph:
+    """The graph after all passes; `watch(name, graph)` sees it before the first, as "traced", and after each."""
+    if watch is not None:
+        watch("traced", graph)
+    for name, run in PASSES.items():
+        graph = run(graph)
+        if watch is not None:
+            watch(name, graph)
+    return graph

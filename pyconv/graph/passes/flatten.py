@@ -1,0 +1,44 @@
+"""Flatten before Linear: plans keep activations channels-last, and the weight's columns are put in that order instead.
+
+A flattened (N, C, *I) in C order would be a copy of a channels-last array; flattened in its own order it is a view.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconv.graph.graph import Graph
+from pyconv.graph.layout import channels_last
+from pyconv.ops.linear import Linear
+from pyconv.ops.node import Node
+from pyconv.ops.reduce import Reshape
+from pyconv.ops.shape import Transpose
+
+
+def run(graph: Graph) -> Graph:
+    """Linear layers with a constant weight that read channels-last elements as they lie."""
+    images = channels_last(graph)
+
+    def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
+        if not isinstance(node.op, Linear):
+            return None
+        rows, weight, bias = inputs
+        assert rows is not None
+        assert weight is not None
+        if weight.value is None or not isinstance(rows.op, Reshape) or id(_image(node)) not in images:
+            return None
+        (image,) = rows.inputs
+        assert image is not None
+        if image.shape[0] != rows.shape[0]:
+            return None
+        rows = Reshape(rows.shape)(Transpose((0, *range(2, image.ndim), 1))(image))
+        columns = np.moveaxis(weight.value.reshape(-1, *image.shape[1:]), 1, -1).reshape(weight.shape)
+        return Linear()(rows, columns, bias)
+
+    return graph.rewrite(change)
+
+
+def _image(node: Node) -> Node | None:
+    """What was flattened for a linear layer."""
+    rows = node.inputs[0]
+    return rows.inputs[0] if rows is not None and rows.inputs else None
