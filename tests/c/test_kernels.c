@@ -16,6 +16,7 @@ static const char *table_name;
 static int failures;
 
 const kernel_table *pyconv_table(int real_bits) { return tables[real_bits == 64]; }
+const char *pyconv_isa(void) { return "under test"; }
 
 /* An array of float or double, N × C × D × H × W or as many of those as it has, in either memory order. */
 typedef struct {
@@ -241,6 +242,7 @@ static void test_rows(int bits, int64_t n) {
     table->unary(op, y.data, x.data, n, parameters);        \
     check(name, &y, expected, eps);
     EACH("exp", PYCONV_EXP, exp(v))
+    EACH("sign", PYCONV_SIGN, (v > 0) - (v < 0))
     EACH("tanh", PYCONV_TANH, tanh(v))
     EACH("relu", PYCONV_RELU, v > 0 ? v : 0)
     EACH("sigmoid", PYCONV_SIGMOID, sigmoid(v))

@@ -73,7 +73,7 @@ def refuse(*arrays: np.ndarray) -> str | None:
     return loops if isinstance(loops, str) else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _describe(types, *arrays):
     shape = arrays[0][0]
     strides = [_broadcast(shape, *array) for array in arrays]
