@@ -98,7 +98,7 @@ static void pack_panel(void *context, int64_t i, int worker) {
 static void multiply(const correlation *q, int64_t count, const char *input, const char *weights, char *products) {
     const kernel_table *table = q->table;
     const int64_t pair = table->group_rows, size = q->size, offset = 0;
-    tile_args args = {.offset = &offset, .runs = 1, .length = q->ci, .step = 1, .b = weights};
+    tile_args args = {.offset = &offset, .runs = 1, .length = q->ci, .b = weights};
     args.row_step = count < pair ? 0 : q->ci;
     args.c_row_step = count < pair ? 0 : table->nr;
     int groups = 0;

@@ -91,7 +91,7 @@ def recorded():
 
     def record(kernel, out, *arguments):
         with kernels.backend("native"):
-            row = kernels.rows(kernel)[0]
+            row = kernels.choose(kernel, out, *arguments)
         assert program.record(row, out, *arguments) is None
 
     lenet(record, arena, x, y)
@@ -149,14 +149,19 @@ def test_what_cannot_be_recorded_is_refused_and_leaves_the_program_as_it_was():
     x, w = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)
     y = np.empty((2, 4, 6, 6), np.float32)
     program = Program([x, w, y])
-    assert program.record(row("conv"), y, x, w, None, VALID) is None
+    assert program.record(row("conv", "direct"), y, x, w, None, VALID) is None
     calls = len(program), program.workspace_bytes
     outside, misaligned = x.copy(), arranged(x, "misaligned")
     reflect = ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 1, "reflect")
     for refused, reason in (
-        (program.record(row("conv"), y, outside, w, None, VALID), "outside"),
-        (program.record(row("conv"), y, misaligned, w, None, VALID), "copy"),
-        (program.record(row("conv_backward_data"), x, np.empty((2, 4, 8, 8), np.float32), w, None, reflect), "copy"),
+        (program.record(row("conv", "direct"), y, outside, w, None, VALID), "outside"),
+        (program.record(row("conv", "direct"), y, misaligned, w, None, VALID), "copy"),
+        (
+            program.record(
+                row("conv_backward_data", "direct"), x, np.empty((2, 4, 8, 8), np.float32), w, None, reflect
+            ),
+            "copy",
+        ),
         (program.record(row("unary"), y, y, "cos"), "no cos"),
         (program.record(row("unary", "numpy"), y, y, "cos"), "does not run in C"),
     ):

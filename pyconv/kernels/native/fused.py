@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pyconv.kernels.native import conv, elementwise, linear
+from pyconv.kernels import choose
+from pyconv.kernels.native import elementwise, linear
 
 
 def fused_conv(y, x, w, b, residual, spec, activation, *parameters):
     """y = f(x ∗ w + b + residual)."""
-    conv.conv(y, x, w, b, spec)
+    choose("conv", y, x, w, b, spec).function(y, x, w, b, spec)
     _epilogue(y, residual, activation, parameters)
 
 
