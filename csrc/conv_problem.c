@@ -72,6 +72,7 @@ conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const v
                             .taps = (high - low) / dilation + 1,
                             .first = low,
                             .dilation = dilation};
+        problem.first[a] = low;
         q->y_step[a] = problem.output_step[a] * problem.stride[a];
         problem.all_phases *= problem.stride[a];
     }
@@ -110,7 +111,7 @@ int64_t kernel_tap(const conv_problem *problem, int64_t phase, const int64_t at[
         const axis *hull = &problem->q.axes[a];
         int64_t r = at[a], taps = problem->kernel[a];
         if (problem->backward) { /* the inverse of place_of */
-            int64_t distance = of_phase[a] + problem->pad[a] - problem->stride[a] * (hull->first + r * hull->dilation);
+            int64_t distance = of_phase[a] + problem->pad[a] - problem->stride[a] * (problem->first[a] + r * hull->dilation);
             if (distance % problem->dilation[a]) return -1;
             r = distance / problem->dilation[a];
             if (r < 0 || r >= taps) return -1;
