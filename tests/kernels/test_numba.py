@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -76,27 +78,40 @@ def test_results_do_not_depend_on_the_number_of_threads(call, order, monkeypatch
         np.testing.assert_array_equal(compute(call, order, threads), alone)
 
 
-def test_work_is_cut_into_ranges_that_cover_it_once(monkeypatch):
+def test_work_is_cut_into_ranges_that_cover_it_once():
     done = []
     with num_threads(3):
-        runtime.parallel(lambda begin, end: done.append((begin, end)), 10, 10 * runtime.GRAIN)
-        assert sorted(done) == [(0, 3), (3, 6), (6, 10)]
+        runtime.parallel(lambda begin, end: done.append((begin, end)), 100, 10 * runtime.GRAIN)
+        done.sort()
+        assert len(done) == 3 * runtime.PIECES
+        assert [begin for begin, _ in done] == [0, *(end for _, end in done[:-1])]
+        assert done[-1][1] == 100
         done.clear()
         runtime.parallel(lambda begin, end: done.append((begin, end)), 10, runtime.GRAIN // 2)
         assert done == [(0, 10)]  # too little work to share
 
 
-def test_an_error_in_a_thread_reaches_the_caller_after_all_have_ended():
-    ended = []
+def test_threads_share_the_work():
+    """Each of two units waits until the other has begun."""
+    barrier = threading.Barrier(2, timeout=60)
+    with num_threads(2):
+        runtime.parallel(lambda begin, end: barrier.wait(), 2, 10 * runtime.GRAIN)
+
+
+@pytest.mark.parametrize("fails_here", [True, False])
+def test_an_error_in_any_thread_reaches_the_caller_after_all_have_ended(fails_here):
+    barrier, ended, caller = threading.Barrier(2, timeout=60), [], threading.get_ident()
 
     def fail(begin, end):
-        ended.append(begin)
-        if begin == 0:
+        barrier.wait()
+        if (threading.get_ident() == caller) == fails_here:
             raise ZeroDivisionError
+        time.sleep(0.05)
+        ended.append(begin)
 
     with num_threads(2), pytest.raises(ZeroDivisionError):
         runtime.parallel(fail, 2, 10 * runtime.GRAIN)
-    assert sorted(ended) == [0, 1]
+    assert len(ended) == 1
 
 
 def test_python_threads_may_call_at_once(monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyconv.kernels import threads
 from pyconv.kernels.numba import gemm
-from pyconv.kernels.numba.geometry import Taps, backward_phases, fold, forward_taps, pad
+from pyconv.kernels.numba.geometry import Taps, backward_phases, every, fold, forward_taps, pad
 from pyconv.kernels.numba.layout import Flat, kernel, source, target, triple
 from pyconv.kernels.numba.runtime import parallel
 from pyconv.kernels.numba.tile import MR, VECTOR_BYTES
@@ -18,6 +18,7 @@ from pyconv.kernels.spec import ConvSpec
 
 FEW = MR  # channels a group that fill no more than a tile
 COLUMN_BYTES = 8 << 20  # of the products that wait to be added up; one image at least
+MACS = 4  # multiply-adds in a register tile that take as long as moving one element
 PIECES = 16  # that the weight gradient's work is cut into, whatever the threads: the order of its sums must not vary
 
 
@@ -46,8 +47,10 @@ def conv_backward_data(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndar
     weights, whole, given = source(w), target(dx), source(dy)
     strides = ins * weights.strides[0], weights.strides[1], weights.strides[0]
     counts = spec.groups, outs, ins
-    for part, size, taps in backward_phases(whole, triple(dx.shape[2:], 1), spec, w.shape[2:]):
-        _convolve(part, (len(dx), *size), given, triple(dy.shape[2:], 1), weights, strides, b, counts, taps)
+    dy_size = triple(dy.shape[2:], 1)
+    for first, size, taps in backward_phases(dx.shape[2:], spec, w.shape[2:]):
+        part = every(whole, triple(spec.stride, 1), first)
+        _convolve(part, (len(dx), *size), given, dy_size, weights, strides, b, counts, taps)
 
 
 def _add_columns(dx: np.ndarray, dy: np.ndarray, w: np.ndarray, b: np.ndarray | None, spec: ConvSpec) -> None:
@@ -86,7 +89,7 @@ def conv_backward_weights(dw: np.ndarray, dy: np.ndarray, x: np.ndarray, spec: C
     counts = spec.groups, outs, ins, slices
     tiles = -(-outs // (VECTOR_BYTES // dw.itemsize))
     parts = np.empty(slices * spec.groups * -(-depth // MR) * MR * tiles * VECTOR_BYTES // dw.itemsize, dw.dtype)
-    work = int(np.prod(size)) * dw.size
+    work = int(np.prod(size)) * dw.size // MACS
     arguments = parts, *gradient, size, *given, x_size, taps.stride, taps.offsets, counts, rows
     parallel(gemm.correlate, slices * panels, work, *arguments)
     gathered = *weights, _places(taps, weights), parts, counts, rows
@@ -116,7 +119,7 @@ def _convolve(
     units, count = -(-pixels // gemm.PIXELS) * groups, threads.get_num_threads()
     parts = 1 if units >= 4 * count else min(tiles, count)
     arguments = *y, y_size, *x, x_size, taps.stride, taps.offsets, packed, bias, (*counts, parts), rows
-    parallel(gemm.convolve, units * parts, pixels * groups * outs * depth, *arguments)
+    parallel(gemm.convolve, units * parts, pixels * groups * outs * depth // MACS, *arguments)
 
 
 def _places(taps: Taps, weights: Flat) -> np.ndarray:

@@ -5,8 +5,9 @@ The other padding modes take a step more: `pad` the input first, or fold the gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -25,6 +26,15 @@ class Taps(NamedTuple):
     positions: np.ndarray  # int64 (T, 3): where in the weight's spatial axes a tap stands
 
 
+class Phase(NamedTuple):
+    """The elements of a result at `first` + o * stride, which share taps."""
+
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+    taps: Taps
+
+
+@lru_cache(maxsize=512)
 def forward_taps(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Taps:
     """All taps of the forward pass with zero padding."""
     positions = np.array(list(np.ndindex(triple(kernel_size, 1))), np.int64)
@@ -32,24 +42,28 @@ def forward_taps(spec: ConvSpec, kernel_size: tuple[int, ...]) -> Taps:
     return Taps(triple(spec.stride, 1), positions * triple(spec.dilation, 1) - begin, positions)
 
 
-def backward_phases(
-    dx: Flat, size: tuple[int, ...], spec: ConvSpec, kernel_size: tuple[int, ...]
-) -> Iterator[tuple[Flat, tuple[int, ...], Taps]]:
-    """The data gradient as convolutions of dy: one for the elements of dx at phase + stride * o, which share taps.
+@lru_cache(maxsize=512)
+def backward_phases(size: tuple[int, ...], spec: ConvSpec, kernel_size: tuple[int, ...]) -> tuple[Phase, ...]:
+    """The data gradient, of spatial size `size`, as convolutions of dy: one for each phase of the stride.
 
-    Input position i meets output (i + begin - r * dilation) / stride through tap r, where that is whole. Each comes as
-    an array over dx's memory, its spatial size and its taps; phases beyond the end of a short axis are left out.
+    Input position i meets output (i + begin - r * dilation) / stride through tap r, where that is whole. Phases beyond
+    the end of a short axis are left out; none is larger than the first.
     """
-    forward = forward_taps(spec, kernel_size)
-    stride = np.array(forward.stride)
-    apart = dx.strides[:2] + tuple(n * s for n, s in zip(forward.stride, dx.strides[2:], strict=True))
-    for phase in product(*(range(min(s, n)) for s, n in zip(forward.stride, size, strict=True))):
-        start = dx.start + sum(f * s for f, s in zip(phase, dx.strides[2:], strict=True))
-        left = tuple(len(range(f, n, s)) for f, n, s in zip(phase, size, forward.stride, strict=True))
-        reach = phase - forward.offsets
+    forward, size = forward_taps(spec, kernel_size), triple(size, 1)
+    stride, phases = np.array(forward.stride), []
+    for first in product(*(range(min(s, n)) for s, n in zip(forward.stride, size, strict=True))):
+        reach = first - forward.offsets
         whole = (reach % stride == 0).all(axis=1)
-        taps = Taps((1, 1, 1), reach[whole] // stride, forward.positions[whole])
-        yield Flat(dx.memory, start, apart), left, taps
+        left = tuple(len(range(f, n, s)) for f, n, s in zip(first, size, forward.stride, strict=True))
+        phases.append(Phase(first, left, Taps((1, 1, 1), reach[whole] // stride, forward.positions[whole])))
+    return tuple(phases)
+
+
+def every(flat: Flat, stride: tuple[int, ...], first: tuple[int, ...] = (0, 0, 0)) -> Flat:
+    """The elements at `first` + o * stride along the spatial axes."""
+    start = flat.start + sum(f * s for f, s in zip(first, flat.strides[2:], strict=True))
+    apart = tuple(n * s for n, s in zip(stride, flat.strides[2:], strict=True))
+    return Flat(flat.memory, start, flat.strides[:2] + apart)
 
 
 def pad(x: np.ndarray, spec: ConvSpec) -> tuple[np.ndarray, ConvSpec]:

@@ -30,7 +30,15 @@ def _run(function, y, x, indices, *more):
 
 
 @jit
+def _row(start, strides, size, plane, row):
+    """Where in memory a row of a plane begins; planes (n, c) and their rows (d, h) are counted."""
+    start += plane // size[1] * strides[0] + plane % size[1] * strides[1]
+    return start + row // size[3] * strides[2] + row % size[3] * strides[3]
+
+
+@jit
 def _place(index, strides, size):
+    """How far from its plane's first element the one of that index stands."""
     row = index // size[2]
     return row // size[1] * strides[2] + row % size[1] * strides[3] + index % size[2] * strides[4]
 
@@ -38,30 +46,23 @@ def _place(index, strides, size):
 @jit
 def _scatter(begin, end, y, y_start, y_strides, x, x_start, x_strides, i, i_start, i_strides, size, plane, add):
     for unit in range(begin, end):
-        n, c = unit // size[1], unit % size[1]
-        out = y_start + n * y_strides[0] + c * y_strides[1]
-        given = x_start + n * x_strides[0] + c * x_strides[1]
-        named = i_start + n * i_strides[0] + c * i_strides[1]
-        for d in range(size[2]):
-            for h in range(size[3]):
-                for w in range(size[4]):
-                    index = get(i, named + d * i_strides[2] + h * i_strides[3] + w * i_strides[4])
-                    if index >= 0:
-                        to = out + _place(index, y_strides, plane)
-                        value = get(x, given + d * x_strides[2] + h * x_strides[3] + w * x_strides[4])
-                        put(y, to, get(y, to) + value if add else value)
+        first = _row(y_start, y_strides, size, unit, 0)
+        for row in range(size[2] * size[3]):
+            given, named = _row(x_start, x_strides, size, unit, row), _row(i_start, i_strides, size, unit, row)
+            for w in range(size[4]):
+                index = get(i, named + w * i_strides[4])
+                if index >= 0:
+                    to, value = first + _place(index, y_strides, plane), get(x, given + w * x_strides[4])
+                    put(y, to, get(y, to) + value if add else value)
 
 
 @jit
 def _gather(begin, end, y, y_start, y_strides, x, x_start, x_strides, i, i_start, i_strides, size, plane):
     for unit in range(begin, end):
-        n, c = unit // size[1], unit % size[1]
-        out = y_start + n * y_strides[0] + c * y_strides[1]
-        given = x_start + n * x_strides[0] + c * x_strides[1]
-        named = i_start + n * i_strides[0] + c * i_strides[1]
-        for d in range(size[2]):
-            for h in range(size[3]):
-                for w in range(size[4]):
-                    index = get(i, named + d * i_strides[2] + h * i_strides[3] + w * i_strides[4])
-                    value = get(x, given + _place(index, x_strides, plane)) if index >= 0 else y.dtype.type(0)
-                    put(y, out + d * y_strides[2] + h * y_strides[3] + w * y_strides[4], value)
+        first = _row(x_start, x_strides, size, unit, 0)
+        for row in range(size[2] * size[3]):
+            to, named = _row(y_start, y_strides, size, unit, row), _row(i_start, i_strides, size, unit, row)
+            for w in range(size[4]):
+                index = get(i, named + w * i_strides[4])
+                value = get(x, first + _place(index, x_strides, plane)) if index >= 0 else y.dtype.type(0)
+                put(y, to + w * y_strides[4], value)

@@ -6,9 +6,10 @@ import numpy as np
 
 from pyconv.kernels.numba.layout import triple
 from pyconv.kernels.numba.runtime import jit
+from pyconv.kernels.numba.tile import larger
 from pyconv.kernels.spec import Window
 
-_POINT = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)
+POINT = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)
 
 
 def full_size(a: np.ndarray) -> tuple[int, ...]:
@@ -16,15 +17,31 @@ def full_size(a: np.ndarray) -> tuple[int, ...]:
     return *a.shape[:2], *triple(a.shape[2:], 1)
 
 
-def covers_axis(window: Window, size: int) -> bool:
-    """Whether there is one window, which holds all of the axis."""
-    return len(window.count) == 1 and int(window.count[0]) == size
+def tables(windows: tuple[Window, ...]) -> tuple[tuple, tuple, tuple, tuple]:
+    """Starts, counts, divisors and steps, each for three axes."""
+    return tuple(zip(*triple(windows, POINT), strict=True))  # type: ignore[return-value]
 
 
-def tables(windows: tuple[Window, ...], dtype: np.dtype) -> tuple[tuple, tuple, tuple, tuple, tuple]:
-    """Starts, counts, divisors (as `dtype`), steps and largest counts, each for three axes."""
-    starts, counts, divisors, steps = zip(*triple(windows, _POINT), strict=True)
-    return starts, counts, tuple(d.astype(dtype) for d in divisors), steps, tuple(int(c.max()) for c in counts)
+@jit
+def tile(starts, counts, divisors, steps, sizes):
+    """Whether along each axis equal windows follow each other from its first element to its last."""
+    for axis in range(3):
+        start, count, divisor = starts[axis], counts[axis], divisors[axis]
+        if steps[axis] != 1 or len(start) * count[0] != sizes[axis]:
+            return False
+        for o in range(len(start)):
+            if start[o] != o * count[0] or count[o] != count[0] or divisor[o] != divisor[0]:
+                return False
+    return True
+
+
+@jit
+def largest(counts):
+    """The most elements that a window has along an axis."""
+    most = 0
+    for count in counts:
+        most = max(most, count)
+    return most
 
 
 @jit
@@ -52,3 +69,11 @@ def regular(start, count, step, most, size):
         if elements != count[o]:
             return 0, 0, 0, 0
     return begin, first, full, stride
+
+
+@jit
+def combine(a, b, mean):
+    """Of two elements the sum, or (mean is None) the larger."""
+    if mean is None:
+        return larger(a, b)
+    return a + b
