@@ -255,6 +255,8 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     const int64_t nr = q->table->nr, size = q->size;
     const int64_t channel = in->group * q->co + panel * nr, channels = min_of(nr, q->co - panel * nr);
     const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+    const int64_t last = job->sets[s].taps > 0 ? job->blocks - 1 : 0; /* without taps there is but the bias */
+    if (in->block > last) return;
     char room[MAX_NR * sizeof(double)], *y = q->y + (channel * q->y_channel + output_offset(t->begin, q->y_step)) * size;
     const char *bias = panel_bias(problem, channel, channels, nr, room);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
@@ -265,7 +267,7 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
     multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
-    for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
+    for (int64_t i = 0; i < phases && in->block == last; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
     }

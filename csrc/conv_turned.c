@@ -19,8 +19,9 @@ enum {
     SHARED_BYTES = 8 << 20, /* of all panels together, at most, that are packed first */
     SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too */
     LEAST_ROWS = 24,
+    MANY_PANELS = 64, /* so many repay copying rows that collide in cache */
     LEAST_PANELS = 3, /* of a tile, if it is cut to give every thread work */
-    TASKS_A_THREAD = 6
+    TASKS_A_THREAD = 3
 };
 
 typedef struct {
@@ -165,10 +166,9 @@ static void add_products(const turned_job *job, const workplace *at, int64_t pan
                             .runs = 1,
                             .length = channels_of_block(job, block) * job->taps,
                             .b = columns,
-                            .accumulate = block > 0 || at->bias,
+                            .row_bias = at->bias ? at->bias + row * size : 0,
+                            .accumulate = block > 0,
                             .narrow = at->pixels - first <= nr / 2};
-    if (at->bias && block == 0) /* a row begins as its bias, nr times */
-        q->table->copy_block(c, c_row, at->bias + row * size, 1, 0, rows, nr);
     multiply_rows(q->table, size, args, weights + row * job->row_step * size, job->row_step, c, c_row, rows);
     if (!in_place && block == job->blocks - 1) spread(q, &at->t, c, first, rows, at->y + row * q->y_channel * size);
 }
@@ -238,7 +238,7 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->group_step = problem->weights.group_step;
     job->row_step = problem->weights.k_step;
     job->copy = 0;
-    if (!reads_weights_in_place(problem) || (!job->few && rows_collide(job->row_step, q->size))) {
+    if (!reads_weights_in_place(problem) || (panels > MANY_PANELS && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
         job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);

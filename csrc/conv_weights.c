@@ -241,10 +241,10 @@ static void divide(weights_job *job) {
     job->block_rows = round_up(ceil_div(q->co, job->row_blocks), together);
     job->row_blocks = ceil_div(q->co, job->block_rows);
     int64_t blocks = q->groups * job->row_blocks * ceil_div(job->panels, job->block_panels);
-    job->parts = max_of(1, min_of(job->cutting.tiles / 2, ENOUGH_BLOCKS / max_of(1, blocks)));
+    job->parts = max_of(1, min_of(job->cutting.tiles, ENOUGH_BLOCKS / max_of(1, blocks)));
     job->chunks_a_part = ceil_div(job->cutting.tiles, job->parts);
     job->parts = max_of(1, ceil_div(job->cutting.tiles, max_of(1, job->chunks_a_part)));
-    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 2, job->parts * q->groups * job->row_blocks); /* at least */
+    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 3, job->parts * q->groups * job->row_blocks); /* at least */
     job->block_panels = max_of(1, min_of(job->block_panels, job->panels / column_blocks));
     job->column_blocks = ceil_div(job->panels, job->block_panels);
     job->block_panels = ceil_div(job->panels, job->column_blocks);
@@ -279,7 +279,7 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, in
     job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
     job->dy_step = round_up(job->cutting.pixels, 16) + 16;
     const int64_t dy_bytes = job->cutting.tiles * q->groups * q->co * job->dy_step * q->size;
-    job->shares_dy = job->copies_dy && dy_bytes <= SHARED_BYTES;
+    job->shares_dy = job->copies_dy && job->column_blocks > 1 && dy_bytes <= SHARED_BYTES;
     job->dy_bytes = lines(job->copies_dy && !job->shares_dy ? job->block_rows * job->dy_step * q->size : 0);
     job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
     job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes;
