@@ -20,8 +20,7 @@ enum {
     PACK_CHANNELS = 32,     /* input channels that are packed at a time where they follow each other, else */
     PACK_PANELS = 8,        /* panels, */
     COPY_CHANNELS = 16,     /* or channels where output channels follow each other */
-    TASKS_A_THREAD = 4,
-    CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
+    TASKS_A_THREAD = 6
 };
 
 /* Taps as runs of the register tile. */
@@ -53,7 +52,7 @@ typedef struct {
     int64_t shares, panels_a_share;
     int packs_itself;      /* tasks pack what they need */
     int64_t panels_packed; /* at a time, otherwise */
-    int copies_first;      /* input that several tasks share is copied before them: [tile][group][channel block] */
+    int copies_first;      /* what several tasks read is copied before them, to `shared`: [tile][group][channel block] */
     char *packed, *shared, *scratch;
     int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
 } conv_job;
@@ -144,22 +143,24 @@ static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int6
                 continue;
             }
             for (int64_t t = 0; t < taps; t++)
-                table->copy_block(to + (row[t] + c * nr) * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, min_of(COPY_CHANNELS, channels - c),
-                                  columns);
+                table->copy_block(to + (row[t] + c * nr) * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step,
+                                  min_of(COPY_CHANNELS, channels - c), columns);
         }
 }
 
 static void pack_task(void *context, int64_t i, int worker) {
     const conv_job *job = context;
-    const int64_t shares = ceil_div(job->layout.panels_a_set, job->panels_packed), group = i / shares, panel = i % shares * job->panels_packed;
+    const int64_t pieces = ceil_div(job->layout.panels_a_set, job->panels_packed), group = i / pieces;
+    const int64_t panel = i % pieces * job->panels_packed;
     int64_t *rows = (int64_t *)(job->scratch + worker * job->scratch_bytes);
+    char *to = job->packed + group * job->group_elements * job->problem.q.size;
     for (int64_t block = 0; block < job->blocks; block++)
-        pack_weights(job, group, panel, job->panels_packed, block, rows, job->packed + group * job->group_elements * job->problem.q.size);
+        pack_weights(job, group, panel, job->panels_packed, block, rows, to);
 }
 
 /* One block of channels of a tile's input, and which block it is. */
 typedef struct {
-    const char *base;
+    const char *base; /* NULL until it is copied, if it is not read in place */
     int64_t steps[AXES], group, block, channels;
     int in_place;
 } input_view;
@@ -181,7 +182,8 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
 
 static void copy_input(const conv_job *job, const tile *t, const input_view *view, char *to) {
     const correlation *q = &job->problem.q;
-    gather_tile(q, &job->cutting, t, view->group * q->ci + view->block * job->block_channels, view->channels, job->block_channels, to);
+    const int64_t channel = view->group * q->ci + view->block * job->block_channels;
+    gather_tile(q, &job->cutting, t, channel, view->channels, job->block_channels, to);
 }
 
 static char *shared_input(const conv_job *job, int64_t place, int64_t block) {
@@ -194,12 +196,12 @@ static void copy_task(void *context, int64_t i, int worker) {
     const int64_t place = i / job->blocks, block = i % job->blocks;
     const tile t = tile_at(&job->problem.q, &job->cutting, place / job->problem.q.groups);
     const input_view view = view_input(job, &t, place, block);
-    if (!view.in_place) copy_input(job, &t, &view, shared_input(job, place, block));
+    if (!view.base) copy_input(job, &t, &view, shared_input(job, place, block));
 }
 
-/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p of the tile goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, int64_t columns,
-                     const char *bias, char *c, const int64_t c_steps[AXES]) {
+/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p goes to c + p·c_steps. */
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel,
+                     int64_t columns, const char *bias, char *c, const int64_t c_steps[AXES]) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
@@ -250,8 +252,11 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
                          char *sums) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
-    const int64_t nr = q->table->nr, size = q->size, channels = min_of(nr, q->co - panel * nr), channel = in->group * q->co + panel * nr;
+    const int64_t nr = q->table->nr, size = q->size;
+    const int64_t channel = in->group * q->co + panel * nr, channels = min_of(nr, q->co - panel * nr);
     const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+    const int64_t last = job->sets[s].taps > 0 ? job->blocks - 1 : 0; /* without taps there is but the bias */
+    if (in->block > last) return;
     char room[MAX_NR * sizeof(double)], *y = q->y + (channel * q->y_channel + output_offset(t->begin, q->y_step)) * size;
     const char *bias = panel_bias(problem, channel, channels, nr, room);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
@@ -262,7 +267,7 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
     multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
-    for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
+    for (int64_t i = 0; i < phases && in->block == last; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
     }
@@ -274,12 +279,12 @@ static void conv_task(void *context, int64_t i, int worker) {
     const int64_t share = i % job->shares, place = i / job->shares, panel_sums = job->cutting.pixels * job->layout.width * q->size;
     const int64_t first = share * job->panels_a_share, last = min_of(job->layout.panels_a_set, first + job->panels_a_share);
     const tile t = tile_at(q, &job->cutting, place / q->groups);
-    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + (job->copies_first ? 0 : job->input_bytes);
-    char *own = sums + job->sums_bytes;
+    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes;
+    char *sums = input + (job->copies_first ? 0 : job->input_bytes), *own = sums + job->sums_bytes;
     for (int64_t block = 0; block < job->blocks; block++) {
         input_view in = view_input(job, &t, place, block);
-        if (!in.in_place) in.base = job->copies_first ? shared_input(job, place, block) : input;
-        if (!in.in_place && !job->copies_first) copy_input(job, &t, &in, input);
+        if (!in.base && job->copies_first) in.base = shared_input(job, place, block);
+        else if (!in.base) copy_input(job, &t, &in, input), in.base = input;
         const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
         char *at = sums;
         for (int64_t panel = first; panel < last; panel++) {
@@ -292,8 +297,7 @@ static void conv_task(void *context, int64_t i, int worker) {
     }
 }
 
-/* So many channels a block that there are at most `most`, or one block has half as many more; equal blocks if there are some of at
- * least half of `most`. */
+/* Channels of a block: at most `most`, unless half as many more make one block; equal blocks if they need not be half as small. */
 static int64_t even_block(int64_t ci, int64_t most) {
     if (ci <= most + most / 2) return ci;
     for (int64_t channels = most; channels >= most / 2; channels -= FEWEST_CHANNELS)
@@ -301,7 +305,7 @@ static int64_t even_block(int64_t ci, int64_t most) {
     return most;
 }
 
-/* How pixels and output channels are split into tasks. Sharing a tile between tasks costs a copy of its input each. */
+/* How work is split into tasks: by output channels where weights dominate, by pixels otherwise, both where neither suffices. */
 static void divide(conv_job *job, int threads) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
@@ -311,11 +315,11 @@ static void divide(conv_job *job, int threads) {
     job->block_channels = even_block(q->ci, max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->ragged = q->ci % job->block_channels != 0;
-    job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);
-    int64_t most = max_of(1, job->layout.sets * panels * taps / CHEAP_COPY), sums = job->cutting.pixels * table->nr * q->size;
+    job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 0);
+    const int weights_dominate = taps * q->co > job->cutting.tiles * job->cutting.pixels / max_of(1, q->axes[IMAGE].out);
+    const int64_t most = weights_dominate ? panels : 1, sums = job->cutting.pixels * table->nr * q->size;
     job->shares = min_of(most, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
-    if (job->blocks > 1) job->shares = max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES);
-    job->shares = min_of(panels, job->shares);
+    if (job->blocks > 1) job->shares = min_of(panels, max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES));
     job->panels_a_share = ceil_div(panels, job->shares);
     job->shares = ceil_div(panels, job->panels_a_share);
     if (job->cutting.tiles * q->groups * job->shares < wanted)
@@ -340,7 +344,8 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     int64_t own = 0;
     for (int64_t s = 0; s < job->layout.sets; s++) {
         int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
-        tap_set set = {.taps = list_phase_taps(&job->problem, first, phases, q->x_step, 0), .begin = job->group_elements, .own = own};
+        tap_set set = {.begin = job->group_elements, .own = own};
+        set.taps = list_phase_taps(&job->problem, first, phases, q->x_step, 0);
         set.panel = set.taps * q->ci * nr;
         set.in_place.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
         set.copied.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
@@ -355,7 +360,8 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     const int64_t shared = job->cutting.tiles * q->groups * job->blocks * job->input_bytes;
     job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
     job->shared = take(&memory, job->copies_first ? shared : 0);
-    job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
+    job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes +
+                         (job->packs_itself ? lines(own * q->size) : 0);
     job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
@@ -370,10 +376,11 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
     lay_out(&job, problem, threads, base);
     list_sets(&job);
-    const int64_t groups = job.problem.q.groups;
-    if (job.copies_first) pyconv_parallel_for(job.cutting.tiles * groups * job.blocks, threads, copy_task, &job);
-    if (!job.packs_itself) pyconv_parallel_for(groups * ceil_div(job.layout.panels_a_set, job.panels_packed), threads, pack_task, &job);
-    pyconv_parallel_for(job.cutting.tiles * groups * job.shares, threads, conv_task, &job);
+    const int64_t groups = job.problem.q.groups, places = job.cutting.tiles * groups;
+    const int64_t packs = job.packs_itself ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
+    if (job.copies_first) pyconv_parallel_for(places * job.blocks, threads, copy_task, &job);
+    pyconv_parallel_for(packs, threads, pack_task, &job);
+    pyconv_parallel_for(places * job.shares, threads, conv_task, &job);
 }
 
 const conv_engine gemm_engine = {gemm_workspace, gemm_solve};

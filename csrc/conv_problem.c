@@ -80,6 +80,10 @@ conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const v
 }
 
 static void split_phase(const conv_problem *problem, int64_t phase, int64_t at[AXES]) {
+    if (problem->all_phases == 1) {
+        memset(at, 0, AXES * sizeof *at);
+        return;
+    }
     for (int a = WIDTH; a >= IMAGE; a--) {
         at[a] = phase % problem->phases[a];
         phase /= problem->phases[a];
@@ -160,7 +164,8 @@ int64_t list_phase_taps(const conv_problem *problem, int64_t phase, int64_t phas
 
 column_layout lay_out_columns(const conv_problem *problem, int64_t width) {
     int64_t co = problem->q.co, phases = problem->all_phases;
-    column_layout layout = {.width = width, .phases_a_set = min_of(phases, max_of(1, width / co)), .panels_a_set = ceil_div(co, width)};
+    column_layout layout = {.width = width, .panels_a_set = ceil_div(co, width)};
+    layout.phases_a_set = min_of(phases, max_of(1, width / co));
     layout.sets = ceil_div(phases, layout.phases_a_set);
     return layout;
 }

@@ -37,6 +37,18 @@ typedef struct {
     int64_t list_bytes, run_bytes, input_bytes, panel_bytes, dy_bytes, sums_bytes, scratch_bytes;
 } weights_job;
 
+/* A worker's scratch. */
+typedef struct {
+    int64_t *columns, *runs; /* where the columns of a block begin in x, and the runs of a row of dy */
+    char *input, *panels, *dy, *sums;
+} weights_scratch;
+
+static weights_scratch scratch_of(const weights_job *job, int worker) {
+    char *list = job->scratch + worker * job->scratch_bytes, *runs = list + job->list_bytes, *input = runs + job->run_bytes;
+    char *panels = input + job->input_bytes, *dy = panels + job->block_panels * job->panel_bytes;
+    return (weights_scratch){(int64_t *)list, (int64_t *)runs, input, panels, dy, dy + job->dy_bytes};
+}
+
 /* Which part of dw a task owns. */
 typedef struct {
     int64_t part, group, row, rows, column, columns, channel, channels;
@@ -61,8 +73,8 @@ static dw_block block_at(const weights_job *job, int64_t i) {
 
 /* Where each column of a block begins: channels lie channel_step apart, taps as the steps say. In a copy by gather_planar
  * (`phase_step` > 0) positions along the width lie side by side phase by phase of the stride. */
-static void list_columns(const weights_job *job, const dw_block *b, int64_t channel_step, const int64_t steps[AXES], int64_t phase_step,
-                         int64_t *offset) {
+static void list_columns(const weights_job *job, const dw_block *b, int64_t channel_step, const int64_t steps[AXES],
+                         int64_t phase_step, int64_t *offset) {
     const correlation *q = &job->q;
     const axis *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH], *d = &q->axes[DEPTH];
     for (int64_t j = 0; j < b->columns; j++) {
@@ -75,12 +87,11 @@ static void list_columns(const weights_job *job, const dw_block *b, int64_t chan
 }
 
 /* Packs a block's columns of one chunk of x into panels: [panel][pixel][nr]. */
-static void pack_columns(const weights_job *job, const dw_block *b, const tile *t, char *scratch) {
+static void pack_columns(const weights_job *job, const dw_block *b, const tile *t, const weights_scratch *scratch) {
     const correlation *q = &job->q;
     const kernel_table *table = q->table;
     const int64_t size = q->size, nr = table->nr, width = t->extent[WIDTH], stride = q->axes[WIDTH].step;
-    int64_t *offset = (int64_t *)scratch, steps[AXES];
-    char *input = scratch + job->list_bytes + job->run_bytes, *panels = input + job->input_bytes;
+    int64_t *offset = scratch->columns, steps[AXES];
     const int inside = is_interior(q, t), last = inside && q->x_channel == 1 && job->taps == 1;
     const char *from = tile_input(q, t) + (b->group * q->ci + b->channel) * q->x_channel * size;
     memcpy(steps, q->x_step, sizeof steps);
@@ -88,15 +99,15 @@ static void pack_columns(const weights_job *job, const dw_block *b, const tile *
         list_columns(job, b, q->x_channel, steps, 0, offset);
     } else if (!last) {
         int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
-        gather_planar(q, &job->cutting, t, b->group * q->ci + b->channel, b->channels, job->pitch, input);
+        gather_planar(q, &job->cutting, t, b->group * q->ci + b->channel, b->channels, job->pitch, scratch->input);
         dense_steps(rows, b->channels * stride * job->pitch, steps);
         steps[WIDTH] = 0;
         list_columns(job, b, stride * job->pitch, steps, job->pitch, offset);
-        from = input;
+        from = scratch->input;
     }
     for (int64_t j = 0; j < b->columns; j += nr) {
         const int64_t columns = min_of(nr, b->columns - j);
-        char *to = panels + j / nr * job->panel_bytes;
+        char *to = scratch->panels + j / nr * job->panel_bytes;
         if (columns < nr) memset(to, 0, (size_t)job->panel_bytes);
         FOR_EACH_ROW(t, at) {
             const char *row = from + input_offset(q, at, steps) * size;
@@ -131,23 +142,23 @@ static char *shared_dy(const weights_job *job, int64_t chunk, int64_t group, int
 static void copy_task(void *context, int64_t i, int worker) {
     (void)worker;
     const weights_job *job = context;
-    const int64_t pieces = ceil_div(job->q.co, COPIED_ROWS), row = i % pieces * COPIED_ROWS, group = i / pieces % job->q.groups;
-    const int64_t chunk = i / pieces / job->q.groups;
+    const int64_t pieces = ceil_div(job->q.co, COPIED_ROWS), row = i % pieces * COPIED_ROWS;
+    const int64_t group = i / pieces % job->q.groups, chunk = i / pieces / job->q.groups;
     const tile t = tile_at(&job->q, &job->cutting, chunk);
     copy_dy(job, &t, group, row, min_of(COPIED_ROWS, job->q.co - row), shared_dy(job, chunk, group, row));
 }
 
-static dy_rows view_dy(const weights_job *job, const dw_block *b, int64_t chunk, const tile *t, int64_t *offset, char *own) {
+static dy_rows view_dy(const weights_job *job, const dw_block *b, int64_t chunk, const tile *t, const weights_scratch *scratch) {
     const correlation *q = &job->q;
     dy_rows view = {.step = q->y_channel, .length = t->extent[WIDTH]};
+    int64_t *offset = scratch->runs, n = 0;
     if (job->copies_dy) {
         *offset = 0;
-        view = (dy_rows){own, job->dy_step, 1, view.length * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE]};
+        view = (dy_rows){scratch->dy, job->dy_step, 1, view.length * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE]};
         if (job->shares_dy) view.base = shared_dy(job, chunk, b->group, b->row);
-        else copy_dy(job, t, b->group, b->row, b->rows, own);
+        else copy_dy(job, t, b->group, b->row, b->rows, scratch->dy);
         return view;
     }
-    int64_t n = 0;
     view.base = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
     FOR_EACH_ROW(t, at) offset[n++] = output_offset(at, q->y_step);
     view.runs = join_runs(offset, n, &view.length);
@@ -184,18 +195,16 @@ static void block_task(void *context, int64_t i, int worker) {
     const kernel_table *table = job->q.table;
     const int64_t nr = table->nr, size = job->q.size;
     const dw_block b = block_at(job, i);
-    char *scratch = job->scratch + worker * job->scratch_bytes;
-    int64_t *run_offset = (int64_t *)(scratch + job->list_bytes);
-    char *panels = scratch + job->list_bytes + job->run_bytes + job->input_bytes, *dy_copy = panels + job->block_panels * job->panel_bytes;
-    char *sums = job->parts > 1 ? sums_of(job, i) : dy_copy + job->dy_bytes;
+    const weights_scratch scratch = scratch_of(job, worker);
+    char *sums = job->parts > 1 ? sums_of(job, i) : scratch.sums;
     const int64_t first = b.part * job->chunks_a_part, last = min_of(job->cutting.tiles, first + job->chunks_a_part);
     for (int64_t chunk = first; chunk < last; chunk++) {
         tile t = tile_at(&job->q, &job->cutting, chunk);
-        pack_columns(job, &b, &t, scratch);
-        dy_rows dy = view_dy(job, &b, chunk, &t, run_offset, dy_copy);
-        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
+        pack_columns(job, &b, &t, &scratch);
+        dy_rows dy = view_dy(job, &b, chunk, &t, &scratch);
+        tile_args args = {.offset = scratch.runs, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
         for (int64_t panel = 0; panel * nr < b.columns; panel++) {
-            args.b = panels + panel * job->panel_bytes;
+            args.b = scratch.panels + panel * job->panel_bytes;
             args.narrow = b.columns - panel * nr <= nr / 2;
             multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
         }
@@ -232,10 +241,10 @@ static void divide(weights_job *job) {
     job->block_rows = round_up(ceil_div(q->co, job->row_blocks), together);
     job->row_blocks = ceil_div(q->co, job->block_rows);
     int64_t blocks = q->groups * job->row_blocks * ceil_div(job->panels, job->block_panels);
-    job->parts = max_of(1, min_of(job->cutting.tiles / 2, ENOUGH_BLOCKS / max_of(1, blocks)));
+    job->parts = max_of(1, min_of(job->cutting.tiles, ENOUGH_BLOCKS / max_of(1, blocks)));
     job->chunks_a_part = ceil_div(job->cutting.tiles, job->parts);
     job->parts = max_of(1, ceil_div(job->cutting.tiles, max_of(1, job->chunks_a_part)));
-    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 2, job->parts * q->groups * job->row_blocks); /* at least */
+    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 3, job->parts * q->groups * job->row_blocks); /* at least */
     job->block_panels = max_of(1, min_of(job->block_panels, job->panels / column_blocks));
     job->column_blocks = ceil_div(job->panels, job->block_panels);
     job->block_panels = ceil_div(job->panels, job->column_blocks);
@@ -270,11 +279,11 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, in
     job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
     job->dy_step = round_up(job->cutting.pixels, 16) + 16;
     const int64_t dy_bytes = job->cutting.tiles * q->groups * q->co * job->dy_step * q->size;
-    job->shares_dy = job->copies_dy && dy_bytes <= SHARED_BYTES;
+    job->shares_dy = job->copies_dy && job->column_blocks > 1 && dy_bytes <= SHARED_BYTES;
     job->dy_bytes = lines(job->copies_dy && !job->shares_dy ? job->block_rows * job->dy_step * q->size : 0);
     job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
-    job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes + job->dy_bytes +
-                         (job->parts == 1 ? job->sums_bytes : 0);
+    job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes;
+    job->scratch_bytes += job->dy_bytes + (job->parts == 1 ? job->sums_bytes : 0);
     job->place = (int64_t *)take(&memory, width * word);
     job->sums = take(&memory, job->parts > 1 ? job->parts * q->groups * job->row_blocks * job->column_blocks * job->sums_bytes : 0);
     job->shared = take(&memory, job->shares_dy ? dy_bytes : 0);
