@@ -169,6 +169,28 @@ def test_what_cannot_be_recorded_is_refused_and_leaves_the_program_as_it_was():
     assert (len(program), program.workspace_bytes) == calls
 
 
+def test_kernels_of_several_calls_are_recorded():
+    rng = np.random.default_rng(1)
+    x, none = rng.standard_normal((2, 3, 4, 5)).astype(np.float32), np.empty((2, 0, 4, 5), np.float32)
+    joined, padded, mask = (
+        np.empty((2, 6, 4, 5), np.float32),
+        np.empty((2, 3, 6, 6), np.float32),
+        np.empty(30, np.float32),
+    )
+    state = np.array([1, 2], np.uint64)
+    program, pads = Program([x, joined, padded, state, mask]), ((0, 0), (0, 0), (1, 1), (2, -1))
+    assert program.record(row("concat"), joined, x, x, none, 1) is None
+    assert program.record(row("pad"), padded, x, pads, "constant", 3.0) is None
+    assert program.record(row("dropout_mask"), mask, state, 0.5) is None
+    assert program.record(row("binary", "wide"), state, state, state, "add") is None
+    assert len(program) == 4
+    program.run([x, joined, padded, state, mask, 0], 1)
+    np.testing.assert_array_equal(joined, np.concatenate([x, x], 1))
+    np.testing.assert_array_equal(padded, np.pad(x[..., :-1], (*pads[:3], (2, 0)), constant_values=3))
+    assert set(mask) == {0, 2}
+    assert state.tolist() == [2, 4]
+
+
 def test_a_program_is_for_its_instruction_set_and_its_segments():
     program = recorded()
     with pytest.raises(ValueError, match="takes 13 segments and one of scratch, not 2"):
