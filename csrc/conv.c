@@ -6,15 +6,14 @@ enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
 
 #define PLANAR_SPEED 0.8 /* of the planar register tile, to that of the general one */
 
-/* Products that an engine does for each input channel and output position, lanes that do nothing useful included: a panel is
- * as wide as its layout says, or half as wide if it `narrows`. */
+/* Products that an engine does for each input channel and output position, lanes that do nothing useful included. */
 static int64_t products_of(const conv_problem *problem, column_layout layout, int narrows) {
-    const int64_t half = layout.width / 2;
     int64_t products = 0;
     for (int64_t s = 0; s < layout.sets; s++) {
-        const int64_t phases = phases_of_set(problem, &layout, s), columns = phases * problem->q.co;
-        products += list_phase_taps(problem, s * layout.phases_a_set, phases, problem->q.x_step, 0) *
-                    (narrows ? round_up(columns, half) : layout.panels_a_set * layout.width);
+        const int64_t phases = phases_of_set(problem, &layout, s), rest = phases * problem->q.co % layout.width;
+        int64_t lanes = layout.panels_a_set * layout.width;
+        if (narrows && rest > 0 && rest <= layout.width / 2) lanes -= layout.width / 4; /* half the lanes, more loads for each */
+        products += list_phase_taps(problem, s * layout.phases_a_set, phases, problem->q.x_step, 0) * lanes;
     }
     return products;
 }

@@ -24,6 +24,7 @@ typedef struct {
     const char *bias; /* of all groups, or NULL */
     int backward;
     int64_t phases[AXES], all_phases;
+    int64_t first[AXES]; /* of the hull of backward data; that of q is 0 once x begins there */
     int64_t kernel[AXES], stride[AXES], dilation[AXES], pad[AXES]; /* of the convolution, as its caller gave them */
     int64_t outputs[AXES], output_step[AXES];                      /* of y, all phases together */
 } conv_problem;

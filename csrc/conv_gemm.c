@@ -15,11 +15,12 @@ enum {
     TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
     PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
     SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
+    SHARED_BYTES = 8 << 20, /* of a copy of the input for all tasks */
     FEWEST_CHANNELS = 16,   /* of a block, where there are several */
     PACK_CHANNELS = 32,     /* input channels that are packed at a time where they follow each other, else */
-    PACK_PANELS = 8,        /* panels */
-    TASKS_A_THREAD = 4,
-    CHEAP_COPY = 16 /* a tile's input is copied once for at least so many vectors of products a value */
+    PACK_PANELS = 8,        /* panels, */
+    COPY_CHANNELS = 16,     /* or channels where output channels follow each other */
+    TASKS_A_THREAD = 6
 };
 
 /* Taps as runs of the register tile. */
@@ -51,8 +52,8 @@ typedef struct {
     int64_t shares, panels_a_share;
     int packs_itself;      /* tasks pack what they need */
     int64_t panels_packed; /* at a time, otherwise */
-    char *packed, *scratch;
-    int64_t *held; /* a worker: the tile and group whose input its scratch holds, or -1 */
+    int copies_first;      /* what several tasks read is copied before them, to `shared`: [tile][group][channel block] */
+    char *packed, *shared, *scratch;
     int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
 } conv_job;
 
@@ -106,9 +107,16 @@ static void list_rows(const conv_job *job, int64_t panel, int64_t block, int64_t
     }
 }
 
-/* Packs the weights of a few panels, for one block of input channels of a group and all phases. Weights are transposed in the order
- * in which they lie in memory, as far as that is the same for all of them: taps, output channels, input channels, or
- * taps, some input channels, output channels. `rows` is scratch. */
+/* How many input channels' weights are transposed as they lie: their taps follow each other, and the channels too unless it is
+ * but one. 0: they are copied tap by tap. */
+static int64_t channels_together(const conv_job *job) {
+    const weight_view *view = &job->problem.weights;
+    if (!taps_are_contiguous(&job->problem) || view->k_step == 1 || view->c_step == 1) return 0;
+    return view->c_step == job->kernel_taps ? PACK_CHANNELS : 1;
+}
+
+/* Packs the weights of a few panels, for one block of input channels of a group and all phases, as far as possible in
+ * the order in which they lie in memory. `rows` is scratch. */
 static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int64_t panels, int64_t block, int64_t *rows, char *to) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
@@ -116,8 +124,7 @@ static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int6
     const kernel_table *table = q->table;
     const int64_t nr = table->nr, size = q->size, taps = job->kernel_taps, last = min_of(panel + panels, job->layout.panels_a_set);
     const int64_t channels = channels_of_block(job, block), first = block * job->block_channels;
-    const int contiguous = taps_are_contiguous(problem) && view->k_step != 1 && view->c_step != 1;
-    const int64_t together = !contiguous ? channels : view->c_step == taps ? PACK_CHANNELS : 1;
+    const int64_t together = channels_together(job);
     int64_t from_offset[MAX_NR];
     for (int64_t j = 0; j < nr; j++) from_offset[j] = j * view->k_step;
     for (int64_t p = panel; p < last; p++) {
@@ -126,38 +133,41 @@ static void pack_weights(const conv_job *job, int64_t group, int64_t panel, int6
         for (int64_t s = 0; s < job->layout.sets; s++) /* lanes that no weight fills, or taps that not all phases have */
             memset(to + weights_at(job, &job->sets[s], p, block) * size, 0, (size_t)(job->sets[s].taps * channels * nr * size));
     }
-    for (int64_t i = taps; contiguous && i < together * taps; i++) rows[i] = rows[i - taps] + nr; /* then it is one panel */
-    for (int64_t c = 0; c < channels; c += together)
+    for (int64_t i = taps; i < together * taps; i++) rows[i] = rows[i - taps] + nr; /* then it is one panel */
+    for (int64_t c = 0; c < channels; c += together ? together : COPY_CHANNELS)
         for (int64_t p = panel; p < last; p++) {
             const char *from = view->w + (group * view->group_step + p * nr * view->k_step + (first + c) * view->c_step) * size;
             const int64_t columns = min_of(nr, q->co - p * nr), *row = rows + (p - panel) * taps;
-            if (contiguous) {
+            if (together) {
                 table->pack(to + c * nr * size, row, from, from_offset, min_of(together, channels - c) * taps, columns);
                 continue;
             }
             for (int64_t t = 0; t < taps; t++)
-                table->copy_block(to + row[t] * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step, channels, columns);
+                table->copy_block(to + (row[t] + c * nr) * size, nr, from + tap_offset(problem, t) * size, view->c_step, view->k_step,
+                                  min_of(COPY_CHANNELS, channels - c), columns);
         }
 }
 
 static void pack_task(void *context, int64_t i, int worker) {
     const conv_job *job = context;
-    const int64_t shares = ceil_div(job->layout.panels_a_set, job->panels_packed), group = i / shares, panel = i % shares * job->panels_packed;
+    const int64_t pieces = ceil_div(job->layout.panels_a_set, job->panels_packed), group = i / pieces;
+    const int64_t panel = i % pieces * job->panels_packed;
     int64_t *rows = (int64_t *)(job->scratch + worker * job->scratch_bytes);
+    char *to = job->packed + group * job->group_elements * job->problem.q.size;
     for (int64_t block = 0; block < job->blocks; block++)
-        pack_weights(job, group, panel, job->panels_packed, block, rows, job->packed + group * job->group_elements * job->problem.q.size);
+        pack_weights(job, group, panel, job->panels_packed, block, rows, to);
 }
 
 /* One block of channels of a tile's input, and which block it is. */
 typedef struct {
-    const char *base;
+    const char *base; /* NULL until it is copied, if it is not read in place */
     int64_t steps[AXES], group, block, channels;
     int in_place;
 } input_view;
 
-static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block, char *scratch, int64_t *held) {
+static input_view view_input(const conv_job *job, const tile *t, int64_t place, int64_t block) {
     const correlation *q = &job->problem.q;
-    input_view view = {.base = scratch, .group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
+    input_view view = {.group = place % q->groups, .block = block, .channels = channels_of_block(job, block)};
     const int64_t channel = view.group * q->ci + block * job->block_channels;
     view.in_place = q->x_channel == 1 && (job->blocks == 1 || count_taps(q) == 1) && is_interior(q, t) &&
                     !rows_collide(q->x_step[WIDTH] * q->axes[WIDTH].step, q->size);
@@ -167,14 +177,31 @@ static input_view view_input(const conv_job *job, const tile *t, int64_t place, 
         return view;
     }
     dense_steps(job->cutting.reach, job->block_channels, view.steps);
-    if (*held != place * job->blocks + block) gather_tile(q, &job->cutting, t, channel, view.channels, job->block_channels, scratch);
-    *held = place * job->blocks + block;
     return view;
 }
 
-/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p of the tile goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel, int64_t columns,
-                     const char *bias, char *c, const int64_t c_steps[AXES]) {
+static void copy_input(const conv_job *job, const tile *t, const input_view *view, char *to) {
+    const correlation *q = &job->problem.q;
+    const int64_t channel = view->group * q->ci + view->block * job->block_channels;
+    gather_tile(q, &job->cutting, t, channel, view->channels, job->block_channels, to);
+}
+
+static char *shared_input(const conv_job *job, int64_t place, int64_t block) {
+    return job->shared + (place * job->blocks + block) * job->input_bytes;
+}
+
+static void copy_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const conv_job *job = context;
+    const int64_t place = i / job->blocks, block = i % job->blocks;
+    const tile t = tile_at(&job->problem.q, &job->cutting, place / job->problem.q.groups);
+    const input_view view = view_input(job, &t, place, block);
+    if (!view.base) copy_input(job, &t, &view, shared_input(job, place, block));
+}
+
+/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p goes to c + p·c_steps. */
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel,
+                     int64_t columns, const char *bias, char *c, const int64_t c_steps[AXES]) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
@@ -225,8 +252,11 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
                          char *sums) {
     const conv_problem *problem = &job->problem;
     const correlation *q = &problem->q;
-    const int64_t nr = q->table->nr, size = q->size, channels = min_of(nr, q->co - panel * nr), channel = in->group * q->co + panel * nr;
+    const int64_t nr = q->table->nr, size = q->size;
+    const int64_t channel = in->group * q->co + panel * nr, channels = min_of(nr, q->co - panel * nr);
     const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
+    const int64_t last = job->sets[s].taps > 0 ? job->blocks - 1 : 0; /* without taps there is but the bias */
+    if (in->block > last) return;
     char room[MAX_NR * sizeof(double)], *y = q->y + (channel * q->y_channel + output_offset(t->begin, q->y_step)) * size;
     const char *bias = panel_bias(problem, channel, channels, nr, room);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
@@ -237,7 +267,7 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
     multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
-    for (int64_t i = 0; i < phases && in->block == job->blocks - 1; i++) {
+    for (int64_t i = 0; i < phases && in->block == last; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
     }
@@ -249,10 +279,12 @@ static void conv_task(void *context, int64_t i, int worker) {
     const int64_t share = i % job->shares, place = i / job->shares, panel_sums = job->cutting.pixels * job->layout.width * q->size;
     const int64_t first = share * job->panels_a_share, last = min_of(job->layout.panels_a_set, first + job->panels_a_share);
     const tile t = tile_at(q, &job->cutting, place / q->groups);
-    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes, *sums = input + job->input_bytes;
-    char *own = sums + job->sums_bytes;
+    char *rows = job->scratch + worker * job->scratch_bytes, *input = rows + job->rows_bytes;
+    char *sums = input + (job->copies_first ? 0 : job->input_bytes), *own = sums + job->sums_bytes;
     for (int64_t block = 0; block < job->blocks; block++) {
-        const input_view in = view_input(job, &t, place, block, input, &job->held[worker]);
+        input_view in = view_input(job, &t, place, block);
+        if (!in.base && job->copies_first) in.base = shared_input(job, place, block);
+        else if (!in.base) copy_input(job, &t, &in, input), in.base = input;
         const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
         char *at = sums;
         for (int64_t panel = first; panel < last; panel++) {
@@ -265,8 +297,7 @@ static void conv_task(void *context, int64_t i, int worker) {
     }
 }
 
-/* So many channels a block that there are at most `most`, or one block has half as many more; equal blocks if there are some of at
- * least half of `most`. */
+/* Channels of a block: at most `most`, unless half as many more make one block; equal blocks if they need not be half as small. */
 static int64_t even_block(int64_t ci, int64_t most) {
     if (ci <= most + most / 2) return ci;
     for (int64_t channels = most; channels >= most / 2; channels -= FEWEST_CHANNELS)
@@ -274,7 +305,7 @@ static int64_t even_block(int64_t ci, int64_t most) {
     return most;
 }
 
-/* How pixels and output channels are split into tasks. Sharing a tile between tasks costs a copy of its input each. */
+/* How work is split into tasks: by output channels where weights dominate, by pixels otherwise, both where neither suffices. */
 static void divide(conv_job *job, int threads) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
@@ -284,17 +315,17 @@ static void divide(conv_job *job, int threads) {
     job->block_channels = even_block(q->ci, max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->ragged = q->ci % job->block_channels != 0;
-    job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 8 * rows);
-    int64_t most = max_of(1, job->layout.sets * panels * taps / CHEAP_COPY), sums = job->cutting.pixels * table->nr * q->size;
+    job->cutting = cut(q, job->block_channels, TILE_BYTES, 1, 0);
+    const int weights_dominate = taps * q->co > job->cutting.tiles * job->cutting.pixels / max_of(1, q->axes[IMAGE].out);
+    const int64_t most = weights_dominate ? panels : 1, sums = job->cutting.pixels * table->nr * q->size;
     job->shares = min_of(most, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
-    if (job->blocks > 1) job->shares = max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES);
-    job->shares = min_of(panels, job->shares);
+    if (job->blocks > 1) job->shares = min_of(panels, max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES));
     job->panels_a_share = ceil_div(panels, job->shares);
     job->shares = ceil_div(panels, job->panels_a_share);
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
     job->packs_itself = job->cutting.tiles == 1;
-    job->panels_packed = job->problem.weights.c_step > job->problem.weights.k_step ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
+    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */
@@ -305,16 +336,16 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     const int64_t nr = q->table->nr;
     if (problem->all_phases == 1) merge_axes(q);
     job->layout = lay_out_columns(problem, nr);
-    divide(job, threads);
     job->kernel_taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH];
+    divide(job, threads);
     job->homes = (tap_home *)take(&memory, job->kernel_taps * (int64_t)sizeof(tap_home));
-    job->held = (int64_t *)take(&memory, threads * (int64_t)sizeof(int64_t));
     job->sets = (tap_set *)take(&memory, job->layout.sets * (int64_t)sizeof(tap_set));
     job->group_elements = 0;
     int64_t own = 0;
     for (int64_t s = 0; s < job->layout.sets; s++) {
         int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
-        tap_set set = {.taps = list_phase_taps(&job->problem, first, phases, q->x_step, 0), .begin = job->group_elements, .own = own};
+        tap_set set = {.begin = job->group_elements, .own = own};
+        set.taps = list_phase_taps(&job->problem, first, phases, q->x_step, 0);
         set.panel = set.taps * q->ci * nr;
         set.in_place.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
         set.copied.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
@@ -326,7 +357,11 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->rows_bytes = lines(job->kernel_taps * PACK_CHANNELS * (int64_t)sizeof(int64_t));
     job->input_bytes = lines(job->cutting.reach_pixels * job->block_channels * q->size);
     job->sums_bytes = lines(sums * job->cutting.pixels * nr * q->size);
-    job->scratch_bytes = job->rows_bytes + job->input_bytes + job->sums_bytes + (job->packs_itself ? lines(own * q->size) : 0);
+    const int64_t shared = job->cutting.tiles * q->groups * job->blocks * job->input_bytes;
+    job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
+    job->shared = take(&memory, job->copies_first ? shared : 0);
+    job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes +
+                         (job->packs_itself ? lines(own * q->size) : 0);
     job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
@@ -341,10 +376,11 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
     lay_out(&job, problem, threads, base);
     list_sets(&job);
-    for (int i = 0; i < threads; i++) job.held[i] = -1;
-    const int64_t groups = job.problem.q.groups;
-    if (!job.packs_itself) pyconv_parallel_for(groups * ceil_div(job.layout.panels_a_set, job.panels_packed), threads, pack_task, &job);
-    pyconv_parallel_for(job.cutting.tiles * groups * job.shares, threads, conv_task, &job);
+    const int64_t groups = job.problem.q.groups, places = job.cutting.tiles * groups;
+    const int64_t packs = job.packs_itself ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
+    if (job.copies_first) pyconv_parallel_for(places * job.blocks, threads, copy_task, &job);
+    pyconv_parallel_for(packs, threads, pack_task, &job);
+    pyconv_parallel_for(places * job.shares, threads, conv_task, &job);
 }
 
 const conv_engine gemm_engine = {gemm_workspace, gemm_solve};

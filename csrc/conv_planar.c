@@ -125,9 +125,10 @@ static void solve_row(const planar_job *job, int64_t group, const char *x, int64
         for (int64_t panel = 0; panel < job->layout.panels_a_set; panel++) {
             const term_set *set = &job->sets[s];
             const int64_t rows = panel_rows(job, s, panel), channel = panel * job->layout.width;
+            const int64_t channels = rows / phases_of_set(problem, &job->layout, s);
             char bias[MAX_NR * sizeof(double)];
             planar_args args = {.a = job->packed + (group * job->group_elements + set->begin + panel * set->panel) * size,
-                                .bias = panel_bias(problem, group * q->co + channel, rows / phases_of_set(problem, &job->layout, s), rows, bias),
+                                .bias = panel_bias(problem, group * q->co + channel, channels, rows, bias),
                                 .offset = set->offset,
                                 .terms = set->terms,
                                 .y_row = row_step};

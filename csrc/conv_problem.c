@@ -72,6 +72,7 @@ conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const v
                             .taps = (high - low) / dilation + 1,
                             .first = low,
                             .dilation = dilation};
+        problem.first[a] = low;
         q->y_step[a] = problem.output_step[a] * problem.stride[a];
         problem.all_phases *= problem.stride[a];
     }
@@ -79,6 +80,10 @@ conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const v
 }
 
 static void split_phase(const conv_problem *problem, int64_t phase, int64_t at[AXES]) {
+    if (problem->all_phases == 1) {
+        memset(at, 0, AXES * sizeof *at);
+        return;
+    }
     for (int a = WIDTH; a >= IMAGE; a--) {
         at[a] = phase % problem->phases[a];
         phase /= problem->phases[a];
@@ -110,7 +115,7 @@ int64_t kernel_tap(const conv_problem *problem, int64_t phase, const int64_t at[
         const axis *hull = &problem->q.axes[a];
         int64_t r = at[a], taps = problem->kernel[a];
         if (problem->backward) { /* the inverse of place_of */
-            int64_t distance = of_phase[a] + problem->pad[a] - problem->stride[a] * (hull->first + r * hull->dilation);
+            int64_t distance = of_phase[a] + problem->pad[a] - problem->stride[a] * (problem->first[a] + r * hull->dilation);
             if (distance % problem->dilation[a]) return -1;
             r = distance / problem->dilation[a];
             if (r < 0 || r >= taps) return -1;
@@ -159,7 +164,8 @@ int64_t list_phase_taps(const conv_problem *problem, int64_t phase, int64_t phas
 
 column_layout lay_out_columns(const conv_problem *problem, int64_t width) {
     int64_t co = problem->q.co, phases = problem->all_phases;
-    column_layout layout = {.width = width, .phases_a_set = min_of(phases, max_of(1, width / co)), .panels_a_set = ceil_div(co, width)};
+    column_layout layout = {.width = width, .panels_a_set = ceil_div(co, width)};
+    layout.phases_a_set = min_of(phases, max_of(1, width / co));
     layout.sets = ceil_div(phases, layout.phases_a_set);
     return layout;
 }

@@ -19,8 +19,9 @@ enum {
     SHARED_BYTES = 8 << 20, /* of all panels together, at most, that are packed first */
     SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too */
     LEAST_ROWS = 24,
+    MANY_PANELS = 64, /* so many repay copying rows that collide in cache */
     LEAST_PANELS = 3, /* of a tile, if it is cut to give every thread work */
-    TASKS_A_THREAD = 6
+    TASKS_A_THREAD = 3
 };
 
 typedef struct {
@@ -44,15 +45,20 @@ static int64_t count_pixels(const correlation *q) {
 /* Whether a row of the weights, (input channel, tap), is contiguous in the order that the panels have. */
 static int reads_weights_in_place(const conv_problem *problem) {
     const int64_t taps = count_taps(&problem->q);
-    return (problem->q.ci == 1 || problem->weights.c_step == taps) && (taps == 1 || (taps_are_contiguous(problem) && !problem->backward));
+    if (problem->q.ci > 1 && problem->weights.c_step != taps) return 0;
+    return taps == 1 || (taps_are_contiguous(problem) && !problem->backward);
 }
 
 int turned_engine_suits(const conv_problem *problem) {
     correlation q = problem->q;
     if (problem->all_phases > 1 || q.co < q.table->nr) return 0;
-    int pointwise = count_taps(&q) == 1 && q.x_step[WIDTH] == 1 && q.y_step[WIDTH] == 1;
-    for (int a = DEPTH; a < AXES; a++) pointwise = pointwise && q.axes[a].step == 1 && q.axes[a].first == 0 && q.axes[a].in == q.axes[a].out;
-    return pointwise || (count_pixels(&q) <= FEW_PANELS * q.table->nr && reads_weights_in_place(problem));
+    merge_axes(&q);
+    int pointwise = count_taps(&q) == 1 && q.x_channel != 1 && q.y_step[WIDTH] == 1;
+    for (int a = DEPTH; a < AXES; a++) {
+        const axis *it = &q.axes[a];
+        pointwise = pointwise && it->step == 1 && it->first == 0 && it->in == it->out;
+    }
+    return pointwise || (count_pixels(&q) <= min_of(q.co, FEW_PANELS * q.table->nr) && reads_weights_in_place(problem));
 }
 
 /* Copies the pixels of a tile, a block of channels of them, into panels. */
@@ -80,9 +86,10 @@ static void pack_pixels(const turned_job *job, const tile *t, int64_t channel, i
             char *to = panels + pixel / nr * job->panel_bytes + pixel % nr * size;
             FOR_EACH_TAP(q, tap) {
                 int64_t across = tap[WIDTH] * width->dilation;
-                int64_t offset = tap[DEPTH] * q->axes[DEPTH].dilation * steps[DEPTH] + tap[HEIGHT] * q->axes[HEIGHT].dilation * steps[HEIGHT] +
-                                 (inside ? across * steps[WIDTH] : across % width->step * job->pitch + across / width->step);
-                q->table->copy_block(to, job->taps * nr, row + (offset + w * column_step) * size, channel_step, column_step, channels, n);
+                int64_t offset = tap[DEPTH] * q->axes[DEPTH].dilation * steps[DEPTH] + tap[HEIGHT] * q->axes[HEIGHT].dilation * steps[HEIGHT];
+                offset += inside ? across * steps[WIDTH] : across % width->step * job->pitch + across / width->step;
+                const char *pixels = row + (offset + w * column_step) * size;
+                q->table->copy_block(to, job->taps * nr, pixels, channel_step, column_step, channels, n);
                 to += nr * size;
             }
         }
@@ -147,9 +154,9 @@ typedef struct {
     const char *bias;
 } workplace;
 
-/* What one block of channels adds to `rows` rows of one panel. Sums stay in y where a whole panel's pixels follow each other. */
-static void add_products(const turned_job *job, const workplace *at, int64_t panel, int64_t block, const char *columns, const char *weights,
-                         int64_t row, int64_t rows) {
+/* What one block of channels adds to some rows of one panel. Sums stay in y where a whole panel's pixels follow each other. */
+static void add_products(const turned_job *job, const workplace *at, int64_t panel, int64_t block, const char *columns,
+                         const char *weights, int64_t row, int64_t rows) {
     const correlation *q = &job->q;
     const int64_t nr = q->table->nr, size = q->size, first = panel * nr, zero = 0;
     const int in_place = at->flat && first + nr <= at->pixels;
@@ -159,10 +166,9 @@ static void add_products(const turned_job *job, const workplace *at, int64_t pan
                             .runs = 1,
                             .length = channels_of_block(job, block) * job->taps,
                             .b = columns,
-                            .accumulate = block > 0 || at->bias,
+                            .row_bias = at->bias ? at->bias + row * size : 0,
+                            .accumulate = block > 0,
                             .narrow = at->pixels - first <= nr / 2};
-    if (at->bias && block == 0) /* a row begins as its bias, nr times */
-        q->table->copy_block(c, c_row, at->bias + row * size, 1, 0, rows, nr);
     multiply_rows(q->table, size, args, weights + row * job->row_step * size, job->row_step, c, c_row, rows);
     if (!in_place && block == job->blocks - 1) spread(q, &at->t, c, first, rows, at->y + row * q->y_channel * size);
 }
@@ -232,7 +238,7 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->group_step = problem->weights.group_step;
     job->row_step = problem->weights.k_step;
     job->copy = 0;
-    if (!reads_weights_in_place(problem) || (!job->few && rows_collide(job->row_step, q->size))) {
+    if (!reads_weights_in_place(problem) || (panels > MANY_PANELS && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
         job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);

@@ -12,9 +12,11 @@
 #include "workspace.h"
 
 enum {
-    CHUNK_PIXELS = 768,      /* of input that a chunk spans, for each pixel of the stride */
+    CHUNK_PIXELS = 600,
     PANEL_BYTES = 192 << 10, /* of a block's panels of x, */
     SUMS_BYTES = 192 << 10,  /* and of its sums: both stay in L2 */
+    SHARED_BYTES = 16 << 20, /* of a copy of dy for all tasks */
+    COPIED_ROWS = 32,
     ENOUGH_BLOCKS = 16
 };
 
@@ -27,12 +29,25 @@ typedef struct {
     int64_t taps, columns, panels, block_panels, column_blocks, block_rows, row_blocks, parts, chunks_a_part;
     int64_t channels, pitch; /* input channels that a block touches at most; pixels of a row of their copy */
     int64_t dy_step;  /* elements between the rows of a copy of dy */
-    int copies_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
+    int copies_dy, shares_dy, contiguous; /* contiguous: a row of dw, (c, tap), is */
     int64_t *place;  /* of pixel i of a panel */
     char *sums;      /* of all parts: [part][group][row block][column block], or NULL */
+    char *shared;    /* a copy of dy: [chunk][group][row][dy_step], or NULL */
     char *scratch;
     int64_t list_bytes, run_bytes, input_bytes, panel_bytes, dy_bytes, sums_bytes, scratch_bytes;
 } weights_job;
+
+/* A worker's scratch. */
+typedef struct {
+    int64_t *columns, *runs; /* where the columns of a block begin in x, and the runs of a row of dy */
+    char *input, *panels, *dy, *sums;
+} weights_scratch;
+
+static weights_scratch scratch_of(const weights_job *job, int worker) {
+    char *list = job->scratch + worker * job->scratch_bytes, *runs = list + job->list_bytes, *input = runs + job->run_bytes;
+    char *panels = input + job->input_bytes, *dy = panels + job->block_panels * job->panel_bytes;
+    return (weights_scratch){(int64_t *)list, (int64_t *)runs, input, panels, dy, dy + job->dy_bytes};
+}
 
 /* Which part of dw a task owns. */
 typedef struct {
@@ -58,8 +73,8 @@ static dw_block block_at(const weights_job *job, int64_t i) {
 
 /* Where each column of a block begins: channels lie channel_step apart, taps as the steps say. In a copy by gather_planar
  * (`phase_step` > 0) positions along the width lie side by side phase by phase of the stride. */
-static void list_columns(const weights_job *job, const dw_block *b, int64_t channel_step, const int64_t steps[AXES], int64_t phase_step,
-                         int64_t *offset) {
+static void list_columns(const weights_job *job, const dw_block *b, int64_t channel_step, const int64_t steps[AXES],
+                         int64_t phase_step, int64_t *offset) {
     const correlation *q = &job->q;
     const axis *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH], *d = &q->axes[DEPTH];
     for (int64_t j = 0; j < b->columns; j++) {
@@ -72,12 +87,11 @@ static void list_columns(const weights_job *job, const dw_block *b, int64_t chan
 }
 
 /* Packs a block's columns of one chunk of x into panels: [panel][pixel][nr]. */
-static void pack_columns(const weights_job *job, const dw_block *b, const tile *t, char *scratch) {
+static void pack_columns(const weights_job *job, const dw_block *b, const tile *t, const weights_scratch *scratch) {
     const correlation *q = &job->q;
     const kernel_table *table = q->table;
     const int64_t size = q->size, nr = table->nr, width = t->extent[WIDTH], stride = q->axes[WIDTH].step;
-    int64_t *offset = (int64_t *)scratch, steps[AXES];
-    char *input = scratch + job->list_bytes + job->run_bytes, *panels = input + job->input_bytes;
+    int64_t *offset = scratch->columns, steps[AXES];
     const int inside = is_interior(q, t), last = inside && q->x_channel == 1 && job->taps == 1;
     const char *from = tile_input(q, t) + (b->group * q->ci + b->channel) * q->x_channel * size;
     memcpy(steps, q->x_step, sizeof steps);
@@ -85,15 +99,15 @@ static void pack_columns(const weights_job *job, const dw_block *b, const tile *
         list_columns(job, b, q->x_channel, steps, 0, offset);
     } else if (!last) {
         int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
-        gather_planar(q, &job->cutting, t, b->group * q->ci + b->channel, b->channels, job->pitch, input);
+        gather_planar(q, &job->cutting, t, b->group * q->ci + b->channel, b->channels, job->pitch, scratch->input);
         dense_steps(rows, b->channels * stride * job->pitch, steps);
         steps[WIDTH] = 0;
         list_columns(job, b, stride * job->pitch, steps, job->pitch, offset);
-        from = input;
+        from = scratch->input;
     }
     for (int64_t j = 0; j < b->columns; j += nr) {
         const int64_t columns = min_of(nr, b->columns - j);
-        char *to = panels + j / nr * job->panel_bytes;
+        char *to = scratch->panels + j / nr * job->panel_bytes;
         if (columns < nr) memset(to, 0, (size_t)job->panel_bytes);
         FOR_EACH_ROW(t, at) {
             const char *row = from + input_offset(q, at, steps) * size;
@@ -110,22 +124,42 @@ typedef struct {
     int64_t step, runs, length;
 } dy_rows;
 
-static dy_rows view_dy(const weights_job *job, const dw_block *b, const tile *t, int64_t *offset, char *copy) {
+/* Copies some rows of a chunk of dy, so that pixels lie side by side. */
+static void copy_dy(const weights_job *job, const tile *t, int64_t group, int64_t row, int64_t rows, char *to) {
     const correlation *q = &job->q;
-    const int64_t width = t->extent[WIDTH], pixels = width * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE];
-    const char *dy = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
-    dy_rows view = {.base = dy, .step = q->y_channel, .length = width};
-    if (job->copies_dy) {
-        const int64_t step = job->dy_step;
-        char *to = copy;
-        FOR_EACH_ROW(t, at) {
-            q->table->copy_block(to, step, dy + output_offset(at, q->y_step) * q->size, q->y_channel, q->y_step[WIDTH], b->rows, width);
-            to += width * q->size;
-        }
-        *offset = 0;
-        return (dy_rows){.base = copy, .step = step, .runs = 1, .length = pixels};
+    const int64_t width = t->extent[WIDTH], size = q->size;
+    const char *dy = job->dy + ((group * q->co + row) * q->y_channel + output_offset(t->begin, q->y_step)) * size;
+    FOR_EACH_ROW(t, at) {
+        q->table->copy_block(to, job->dy_step, dy + output_offset(at, q->y_step) * size, q->y_channel, q->y_step[WIDTH], rows, width);
+        to += width * size;
     }
-    int64_t n = 0;
+}
+
+static char *shared_dy(const weights_job *job, int64_t chunk, int64_t group, int64_t row) {
+    return job->shared + ((chunk * job->q.groups + group) * job->q.co + row) * job->dy_step * job->q.size;
+}
+
+static void copy_task(void *context, int64_t i, int worker) {
+    (void)worker;
+    const weights_job *job = context;
+    const int64_t pieces = ceil_div(job->q.co, COPIED_ROWS), row = i % pieces * COPIED_ROWS;
+    const int64_t group = i / pieces % job->q.groups, chunk = i / pieces / job->q.groups;
+    const tile t = tile_at(&job->q, &job->cutting, chunk);
+    copy_dy(job, &t, group, row, min_of(COPIED_ROWS, job->q.co - row), shared_dy(job, chunk, group, row));
+}
+
+static dy_rows view_dy(const weights_job *job, const dw_block *b, int64_t chunk, const tile *t, const weights_scratch *scratch) {
+    const correlation *q = &job->q;
+    dy_rows view = {.step = q->y_channel, .length = t->extent[WIDTH]};
+    int64_t *offset = scratch->runs, n = 0;
+    if (job->copies_dy) {
+        *offset = 0;
+        view = (dy_rows){scratch->dy, job->dy_step, 1, view.length * t->extent[HEIGHT] * t->extent[DEPTH] * t->extent[IMAGE]};
+        if (job->shares_dy) view.base = shared_dy(job, chunk, b->group, b->row);
+        else copy_dy(job, t, b->group, b->row, b->rows, scratch->dy);
+        return view;
+    }
+    view.base = job->dy + ((b->group * q->co + b->row) * q->y_channel + output_offset(t->begin, q->y_step)) * q->size;
     FOR_EACH_ROW(t, at) offset[n++] = output_offset(at, q->y_step);
     view.runs = join_runs(offset, n, &view.length);
     return view;
@@ -161,18 +195,16 @@ static void block_task(void *context, int64_t i, int worker) {
     const kernel_table *table = job->q.table;
     const int64_t nr = table->nr, size = job->q.size;
     const dw_block b = block_at(job, i);
-    char *scratch = job->scratch + worker * job->scratch_bytes;
-    int64_t *run_offset = (int64_t *)(scratch + job->list_bytes);
-    char *panels = scratch + job->list_bytes + job->run_bytes + job->input_bytes, *dy_copy = panels + job->block_panels * job->panel_bytes;
-    char *sums = job->parts > 1 ? sums_of(job, i) : dy_copy + job->dy_bytes;
+    const weights_scratch scratch = scratch_of(job, worker);
+    char *sums = job->parts > 1 ? sums_of(job, i) : scratch.sums;
     const int64_t first = b.part * job->chunks_a_part, last = min_of(job->cutting.tiles, first + job->chunks_a_part);
     for (int64_t chunk = first; chunk < last; chunk++) {
         tile t = tile_at(&job->q, &job->cutting, chunk);
-        pack_columns(job, &b, &t, scratch);
-        dy_rows dy = view_dy(job, &b, &t, run_offset, dy_copy);
-        tile_args args = {.offset = run_offset, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
+        pack_columns(job, &b, &t, &scratch);
+        dy_rows dy = view_dy(job, &b, chunk, &t, &scratch);
+        tile_args args = {.offset = scratch.runs, .runs = dy.runs, .length = dy.length, .accumulate = chunk > first};
         for (int64_t panel = 0; panel * nr < b.columns; panel++) {
-            args.b = panels + panel * job->panel_bytes;
+            args.b = scratch.panels + panel * job->panel_bytes;
             args.narrow = b.columns - panel * nr <= nr / 2;
             multiply_rows(table, size, args, dy.base, dy.step, sums + panel * job->block_rows * nr * size, nr, b.rows);
         }
@@ -198,8 +230,7 @@ static void add_parts(void *context, int64_t i, int worker) {
 static void divide(weights_job *job) {
     correlation *q = &job->q;
     const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
-    int64_t strides = q->axes[DEPTH].step * q->axes[HEIGHT].step * q->axes[WIDTH].step;
-    job->cutting = cut(q, 1, CHUNK_PIXELS * strides * q->size, 1, 1);
+    job->cutting = cut_pixels(q, CHUNK_PIXELS, 1);
     job->taps = count_taps(q);
     job->columns = q->ci * job->taps;
     job->panels = ceil_div(job->columns, nr);
@@ -210,19 +241,20 @@ static void divide(weights_job *job) {
     job->block_rows = round_up(ceil_div(q->co, job->row_blocks), together);
     job->row_blocks = ceil_div(q->co, job->block_rows);
     int64_t blocks = q->groups * job->row_blocks * ceil_div(job->panels, job->block_panels);
-    job->parts = max_of(1, min_of(job->cutting.tiles / 2, ENOUGH_BLOCKS / max_of(1, blocks)));
+    job->parts = max_of(1, min_of(job->cutting.tiles, ENOUGH_BLOCKS / max_of(1, blocks)));
     job->chunks_a_part = ceil_div(job->cutting.tiles, job->parts);
     job->parts = max_of(1, ceil_div(job->cutting.tiles, max_of(1, job->chunks_a_part)));
-    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 2, job->parts * q->groups * job->row_blocks); /* at least */
+    int64_t column_blocks = ceil_div(ENOUGH_BLOCKS / 3, job->parts * q->groups * job->row_blocks); /* at least */
     job->block_panels = max_of(1, min_of(job->block_panels, job->panels / column_blocks));
     job->column_blocks = ceil_div(job->panels, job->block_panels);
     job->block_panels = ceil_div(job->panels, job->column_blocks);
 }
 
-static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char *base) {
+static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, int threads, char *base) {
     workspace memory = {base, 0};
     correlation *q = &job->q;
     *q = correlation_forward(p);
+    q->x = x;
     merge_axes(q);
     divide(job);
     const axis *w = &q->axes[WIDTH];
@@ -246,20 +278,22 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, int threads, char
     job->run_bytes = lines(max_of(1, job->cutting.pixels / max_of(1, width)) * word);
     job->input_bytes = lines(rows * job->channels * w->step * job->pitch * q->size);
     job->dy_step = round_up(job->cutting.pixels, 16) + 16;
-    job->dy_bytes = lines(job->copies_dy ? job->block_rows * job->dy_step * q->size : 0);
+    const int64_t dy_bytes = job->cutting.tiles * q->groups * q->co * job->dy_step * q->size;
+    job->shares_dy = job->copies_dy && job->column_blocks > 1 && dy_bytes <= SHARED_BYTES;
+    job->dy_bytes = lines(job->copies_dy && !job->shares_dy ? job->block_rows * job->dy_step * q->size : 0);
     job->sums_bytes = lines(job->block_panels * job->block_rows * nr * q->size);
-    job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes + job->dy_bytes +
-                         (job->parts == 1 ? job->sums_bytes : 0);
+    job->scratch_bytes = job->list_bytes + job->run_bytes + job->input_bytes + job->block_panels * job->panel_bytes;
+    job->scratch_bytes += job->dy_bytes + (job->parts == 1 ? job->sums_bytes : 0);
     job->place = (int64_t *)take(&memory, width * word);
     job->sums = take(&memory, job->parts > 1 ? job->parts * q->groups * job->row_blocks * job->column_blocks * job->sums_bytes : 0);
+    job->shared = take(&memory, job->shares_dy ? dy_bytes : 0);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
 
 void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *base, int threads) {
     weights_job job;
-    lay_out(&job, p, threads, base);
-    job.q.x = x;
+    lay_out(&job, p, x, threads, base);
     job.dy = dy;
     job.dw = dw;
     for (int64_t i = 0; i < job.cutting.extent[WIDTH]; i++) job.place[i] = i * job.q.table->nr;
@@ -272,11 +306,13 @@ void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw,
         }
         return;
     }
+    if (job.shares_dy)
+        pyconv_parallel_for(job.cutting.tiles * job.q.groups * ceil_div(job.q.co, COPIED_ROWS), threads, copy_task, &job);
     pyconv_parallel_for(job.parts * blocks, threads, block_task, &job);
     if (job.parts > 1) pyconv_parallel_for(blocks, threads, add_parts, &job);
 }
 
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads) {
     weights_job job;
-    return lay_out(&job, p, threads, 0);
+    return lay_out(&job, p, 0, threads, 0);
 }

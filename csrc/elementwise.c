@@ -8,10 +8,11 @@ enum {
     STAGED = 2048, STAGED_COLUMNS = 64 /* of a block some arrays of which are copied */
 };
 
-/* A block as kernels see it: rows of contiguous elements. */
+/* A block as kernels see it: rows of contiguous elements, or one row where the rows of all arrays follow each other. */
 typedef struct {
     char *at[ARRAYS];
     int64_t step[ARRAYS]; /* from row to row */
+    int64_t rows, columns;
 } rows_view;
 
 typedef struct {
@@ -22,17 +23,22 @@ static int64_t row_stride(const loops_job *job, int a) { return job->p->strides[
 static int64_t column_stride(const loops_job *job, int a) { return job->p->strides[a][COLUMN]; }
 
 static rows_view stage(const loops_job *job, const loops_block *block, stage_memory *memory) {
-    rows_view view;
+    rows_view view = {.rows = block->rows, .columns = block->columns};
+    int dense = 1;
     for (int a = 0; a < job->arrays; a++) {
         view.at[a] = block->at[a];
         view.step[a] = row_stride(job, a);
-        if (!(job->staged >> a & 1)) continue;
+        if (!(job->staged >> a & 1)) {
+            dense = dense && view.step[a] == block->columns && column_stride(job, a) == 1;
+            continue;
+        }
         view.at[a] = memory->bytes[a];
         view.step[a] = block->columns;
         if (a > 0)
             job->table->copy_block(view.at[a], block->columns, block->at[a], row_stride(job, a), column_stride(job, a),
                                    block->rows, block->columns);
     }
+    if (dense) view.columns *= view.rows, view.rows = 1;
     return view;
 }
 
@@ -45,8 +51,8 @@ static void unstage(const loops_job *job, const loops_block *block, const rows_v
 static void unary_block(const loops_job *job, const loops_block *block) {
     stage_memory memory;
     const rows_view view = stage(job, block, &memory);
-    const int64_t n = block->columns;
-    for (int64_t row = 0; row < block->rows; row++) {
+    const int64_t n = view.columns;
+    for (int64_t row = 0; row < view.rows; row++) {
         char *at[ARRAYS];
         for (int a = 0; a < job->arrays; a++) at[a] = view.at[a] + row * view.step[a] * job->size[a];
         if (job->arrays == 2) job->table->unary(job->op, at[0], at[1], n, job->parameters);
@@ -63,8 +69,8 @@ static void binary_block(const loops_job *job, const loops_block *block) {
     const binary_args args = {.y = view.at[0],
                               .a = view.at[1],
                               .b = view.at[2],
-                              .rows = block->rows,
-                              .columns = block->columns,
+                              .rows = view.rows,
+                              .columns = view.columns,
                               .y_step = view.step[0],
                               .a_step = view.step[1],
                               .b_step = view.step[2],

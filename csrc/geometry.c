@@ -30,8 +30,20 @@ static int reads_in_place(const axis *a) {
     return a->taps == 1 && a->step == 1 && a->first == 0 && a->in == a->out;
 }
 
+/* An axis of one tap that only meets inputs becomes those inputs. */
+static void drop_stride(correlation *q, int a) {
+    axis *it = &q->axes[a];
+    if (it->taps != 1 || it->out < 1 || it->first < 0 || it->first + (it->out - 1) * it->step >= it->in) return;
+    if (q->x) q->x += it->first * q->x_step[a] * q->size; /* else only sizes are wanted */
+    q->x_step[a] *= it->step;
+    it->in = it->out;
+    it->first = 0;
+    it->step = 1;
+}
+
 void merge_axes(correlation *q) {
     axis *w = &q->axes[WIDTH];
+    for (int a = DEPTH; a < AXES; a++) drop_stride(q, a);
     for (int a = HEIGHT; a >= IMAGE; a--) {
         axis *outer = &q->axes[a];
         if (!reads_in_place(w) || !reads_in_place(outer)) return;

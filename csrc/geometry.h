@@ -50,7 +50,8 @@ static inline int rows_collide(int64_t step, int64_t size) { return step != 0 &&
 
 correlation correlation_forward(const pyconv_conv *p);
 
-/* Merges axes that one tap reads in place (1×1, no padding) where memory is contiguous over them. */
+/* Strides become part of the steps in memory along axes that one tap reads without padding, and such axes are merged where
+ * memory is contiguous over them. */
 void merge_axes(correlation *q);
 
 /* Cuts until a tile's input of `channels` channels takes at most `bytes`, then until there are at least `at_least` tiles

@@ -34,9 +34,10 @@ typedef struct {
     const int64_t *offset;
     int64_t runs, length;
     const void *b;
-    const void *bias; /* nr values added to each row, or NULL */
-    int accumulate;   /* adds to c instead of overwriting it; bias is not used then */
-    int narrow;       /* only the first half of the columns, in half the time */
+    const void *bias;     /* nr values added to each row, or NULL */
+    const void *row_bias; /* or a value for each row, added to all of it */
+    int accumulate;       /* adds to c instead of overwriting it; biases are not used then */
+    int narrow;           /* only the first half of the columns, in half the time */
 } tile_args;
 
 /* Up to planar_rows output channels by half of planar_columns pixels, or `wide`: up to half of the rows by all columns.

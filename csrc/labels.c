@@ -4,6 +4,8 @@
 #include "reals.h"
 #include "threads.h"
 
+#include <math.h>
+
 enum { TASK = 4096, COST = 8 }; /* logits a task, about; an exponential costs as much as so many bytes */
 
 typedef struct {
@@ -25,10 +27,12 @@ static int64_t loss_place(const labels_job *job, int64_t n, int64_t m) {
     return n * job->p->loss_strides[0] + m * job->p->loss_strides[1];
 }
 static double weight_of(const labels_job *job, int64_t c) { return job->weight ? get(job->weight, c, job->size) : 1; }
+static int is_class(const labels_job *job, int64_t label) { return label >= 0 && label < job->p->classes; }
 
 /* Σ q of a sample */
 static double mass(const labels_job *job, int64_t label) {
     if (label == job->p->ignored) return 0;
+    if (!is_class(job, label)) return NAN;
     return (1 - job->p->smoothing) * weight_of(job, label) + job->p->smoothing * job->mean_weight;
 }
 
@@ -46,8 +50,8 @@ static const char *logits(const labels_job *job, int64_t n, int64_t m, int64_t r
 static void forward_row(const labels_job *job, int64_t n, int64_t m, const char *x, char *log_p) {
     const pyconv_labels *p = job->p;
     const int64_t label = label_at(job, n, m);
-    double loss = 0;
-    if (label != p->ignored) {
+    double loss = label == p->ignored ? 0 : NAN;
+    if (label != p->ignored && is_class(job, label)) {
         job->table->softmax(1, log_p, x, p->classes);
         loss = -(1 - p->smoothing) * weight_of(job, label) * get(log_p, label, job->size);
         if (p->smoothing) {
@@ -149,8 +153,9 @@ void pyconv_nll(const pyconv_labels *p, void *loss, const void *x, const void *l
     prepare(&job);
     FOR_EACH_SAMPLE(p) {
         const int64_t label = label_at(&job, n, m), place = n * p->x_strides[0] + label * p->x_strides[1] + m * p->x_strides[2];
-        set(loss, loss_place(&job, n, m), job.size,
-            label == p->ignored ? 0 : -get(x, place, job.size) * weight_of(&job, label));
+        double value = label == p->ignored ? 0 : NAN;
+        if (label != p->ignored && is_class(&job, label)) value = -get(x, place, job.size) * weight_of(&job, label);
+        set(loss, loss_place(&job, n, m), job.size, value);
     }
 }
 
@@ -160,8 +165,9 @@ void pyconv_nll_backward(const pyconv_labels *p, void *dx, const void *dloss, co
     prepare(&job);
     FOR_EACH_SAMPLE(p) {
         const int64_t label = label_at(&job, n, m), *step = p->dx_strides, place = n * step[0] + m * step[2];
-        for (int64_t c = 0; c < p->classes; c++) set(dx, place + c * step[1], job.size, 0);
-        if (label != p->ignored)
+        const int known = label == p->ignored || is_class(&job, label);
+        for (int64_t c = 0; c < p->classes; c++) set(dx, place + c * step[1], job.size, known ? 0 : NAN);
+        if (label != p->ignored && known)
             set(dx, place + label * step[1], job.size,
                 -weight_of(&job, label) * get(dloss, loss_place(&job, n, m), job.size));
     }

@@ -106,6 +106,61 @@ static void apply_integers(int op, int64_t *y, const int64_t *a, const int64_t *
 
 enum { CAST = -1, WHERE = -2 };
 
+/* Rows that need no conversion: flags of a comparison of contiguous reals of one type, b a single one if step is 0. */
+#define COMPARE_ROW(label, operator)                                              \
+    case label:                                                                   \
+        if (step) for (int64_t i = 0; i < n; i++) y[i] = a[i] operator b[i];      \
+        else for (int64_t i = 0; i < n; i++) y[i] = a[i] operator one;            \
+        return 1;
+#define COMPARE(real)                                                                                             \
+    static int compare_##real(int op, uint8_t *y, const real *a, const real *b, int64_t step, int64_t n) {        \
+        const real one = *b;                                                                                      \
+        switch (op) {                                                                                             \
+            COMPARE_ROW(PYCONV_LESS, <)                                                                           \
+            COMPARE_ROW(PYCONV_LESS_EQUAL, <=)                                                                    \
+            COMPARE_ROW(PYCONV_EQUAL, ==)                                                                         \
+            COMPARE_ROW(PYCONV_NOT_EQUAL, !=)                                                                     \
+            default: return 0;                                                                                    \
+        }                                                                                                         \
+    }
+COMPARE(float)
+COMPARE(double)
+
+/* Elements of a where flags are set, else of b, of 32 or 64 bits; a or b is a single one if its step is 0. */
+#define SELECT_ROW(integer, a_value, b_value) /* without a branch, so that it becomes vectors */ \
+    for (int64_t i = 0; i < n; i++) y[i] = (b_value) ^ (((a_value) ^ (b_value)) & -(integer)(flag[i] != 0))
+#define SELECT(integer)                                                                                               \
+    static void select_##integer(integer *y, const uint8_t *flag, const integer *a, int64_t a_step, const integer *b, \
+                                 int64_t b_step, int64_t n) {                                                         \
+        const integer one = *a, other = *b;                                                                           \
+        if (a_step && b_step) SELECT_ROW(integer, a[i], b[i]);                                                                 \
+        else if (a_step) SELECT_ROW(integer, a[i], other);                                                                     \
+        else if (b_step) SELECT_ROW(integer, one, b[i]);                                                                       \
+        else SELECT_ROW(integer, one, other);                                                                                  \
+    }
+SELECT(uint32_t)
+SELECT(uint64_t)
+
+/* Does a row if it needs no conversion. */
+static int direct_row(const loops_job *job, const char *const at[ARRAYS], int64_t n) {
+    const pyconv_loops *p = job->p;
+    const int64_t *type = p->types;
+    int64_t step[ARRAYS];
+    for (int a = 0; a < ARRAYS; a++) step[a] = p->strides[a][COLUMN];
+    if (step[0] != 1 || step[1] != 1) return 0;
+    if (job->op == WHERE) {
+        if (type[1] != PYCONV_BOOL || type[2] != type[0] || type[3] != type[0] || job->size[0] == 1) return 0;
+        if ((step[2] != 0 && step[2] != 1) || (step[3] != 0 && step[3] != 1)) return 0;
+        if (job->size[0] == 4) select_uint32_t((void *)at[0], (void *)at[1], (void *)at[2], step[2], (void *)at[3], step[3], n);
+        else select_uint64_t((void *)at[0], (void *)at[1], (void *)at[2], step[2], (void *)at[3], step[3], n);
+        return 1;
+    }
+    if (job->op < PYCONV_LESS || type[1] != type[2] || (step[2] != 0 && step[2] != 1)) return 0;
+    if (type[1] == PYCONV_FLOAT32) return compare_float(job->op, (void *)at[0], (void *)at[1], (void *)at[2], step[2], n);
+    if (type[1] == PYCONV_FLOAT64) return compare_double(job->op, (void *)at[0], (void *)at[1], (void *)at[2], step[2], n);
+    return 0;
+}
+
 static void mixed_block(const loops_job *job, const loops_block *block) {
     const pyconv_loops *p = job->p;
     const int64_t *type = p->types;
@@ -117,6 +172,7 @@ static void mixed_block(const loops_job *job, const loops_block *block) {
     for (int64_t row = 0; row < block->rows; row++) {
         const char *at[ARRAYS] = {0};
         for (int k = 0; k < job->arrays; k++) at[k] = block->at[k] + row * p->strides[k][ROW] * job->size[k];
+        if (direct_row(job, at, rows.n)) continue;
         wide_row *to = job->op == CAST ? &rows.y : &rows.a;
         load(&rows, type[first], to, at[first], p->strides[first][COLUMN]);
         if (job->op != CAST) load(&rows, type[first + 1], &rows.b, at[first + 1], p->strides[first + 1][COLUMN]);

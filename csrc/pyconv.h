@@ -153,7 +153,7 @@ void pyconv_softmax(const pyconv_rows *p, int logarithm, const void *x, void *y,
 void pyconv_softmax_backward(const pyconv_rows *p, int logarithm, const void *dy, const void *y, void *dx, int threads);
 
 /* Losses of n × m samples with a label each, an integer of label_bits (8 unsigned, 32 or 64); x and dx are n × classes × m.
- * Every label must be a class, or `ignored`: such a sample has loss, weight and gradient 0. Weights (classes) may be NULL. */
+ * A label that is `ignored` gives loss, weight and gradient 0, one that is no class NaN. Weights (classes) may be NULL. */
 typedef struct {
     int64_t n, classes, m;
     int64_t x_strides[3], dx_strides[3], label_strides[2], loss_strides[2]; /* loss: the loss, its gradient or the weight */

@@ -3,7 +3,9 @@
 #include "geometry.h"
 #include "threads.h"
 
-enum { WORDS = 8, TASK = 1 << 14 }; /* words of 32 bits a block; elements a task */
+#include <math.h>
+
+enum { WORDS = 8, BATCH = 256, TASK = 1 << 14 }; /* words of 32 bits: of a block, at a time; elements a task */
 
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high) {
     const unsigned __int128 product = (unsigned __int128)a * b;
@@ -33,19 +35,29 @@ typedef struct {
     int real_bits;
 } mask_job;
 
+#define CHOOSE(real)                                                                                \
+    static void choose_##real(real *mask, const uint32_t *words, uint32_t least, real value, int64_t n) { \
+        for (int64_t i = 0; i < n; i++) mask[i] = words[i] >= least ? value : 0;                    \
+    }
+CHOOSE(float)
+CHOOSE(double)
+
 static void mask_task(void *context, int64_t i, int worker) {
     (void)worker;
     const mask_job *job = context;
     const int64_t end = min_of(job->n, (i + 1) * TASK);
-    for (int64_t begin = i * TASK; begin < end; begin += WORDS) {
-        uint64_t words[4];
-        philox(job->state[0], job->state[1], (uint64_t)(begin / WORDS), words);
-        for (int64_t k = 0; k < min_of(WORDS, end - begin); k++) {
-            const uint32_t word = (uint32_t)(words[k / 2] >> 32 * (k % 2));
-            const double value = (double)word >= job->value[0] ? job->value[1] : 0;
-            if (job->real_bits == 32) ((float *)job->mask)[begin + k] = (float)value;
-            else ((double *)job->mask)[begin + k] = value;
+    const double least = ceil(job->value[0]);
+    const uint32_t bound = least < UINT32_MAX ? (uint32_t)least : UINT32_MAX; /* past that the other value is 0 too */
+    for (int64_t begin = i * TASK; begin < end; begin += BATCH) {
+        const int64_t n = min_of(BATCH, end - begin);
+        uint32_t words[BATCH];
+        for (int64_t block = 0; block < ceil_div(n, WORDS); block++) {
+            uint64_t wide[4];
+            philox(job->state[0], job->state[1], (uint64_t)(begin / WORDS + block), wide);
+            for (int k = 0; k < WORDS; k++) words[block * WORDS + k] = (uint32_t)(wide[k / 2] >> 32 * (k % 2));
         }
+        if (job->real_bits == 32) choose_float((float *)job->mask + begin, words, bound, (float)job->value[1], n);
+        else choose_double((double *)job->mask + begin, words, bound, job->value[1], n);
     }
 }
 

@@ -4,6 +4,7 @@
 void multiply_rows(const kernel_table *table, int64_t size, tile_args args, const char *a, int64_t a_row, char *c, int64_t c_row,
                    int64_t rows) {
     const int64_t pair = table->group_rows;
+    const char *bias = args.row_bias;
     int groups = 0;
     args.row_step = a_row;
     args.c_row_step = c_row;
@@ -12,11 +13,13 @@ void multiply_rows(const kernel_table *table, int64_t size, tile_args args, cons
         args.c[groups] = c + i * c_row * size;
         if (++groups == table->groups || i + 2 * pair > rows) {
             table->tile(groups, &args);
+            if (bias) args.row_bias = bias + (i + pair) * size;
             groups = 0;
         }
     }
     if (rows % pair) { /* a last row without its neighbour stands in for it */
         args.row_step = args.c_row_step = 0;
+        if (bias) args.row_bias = bias + (rows - 1) * size;
         args.a[0] = a + (rows - 1) * a_row * size;
         args.c[0] = c + (rows - 1) * c_row * size;
         table->tile(1, &args);

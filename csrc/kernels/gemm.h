@@ -9,6 +9,10 @@ INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
             UNROLL for (int v = 0; v < vectors; v++)
                 sum[i][v] = v_load((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
+    } else if (args->row_bias) {
+        const real *row_bias = args->row_bias;
+        UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) /* where rows of a pair are one row, so are their biases */
+            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_set1(row_bias[c_row_step ? i : i / GROUP_ROWS]);
     } else {
         vec start[NV];
         UNROLL for (int v = 0; v < vectors; v++) start[v] = bias ? v_load(bias + v * LANES) : v_set1(0);

@@ -16,6 +16,7 @@ static const char *table_name;
 static int failures;
 
 const kernel_table *pyconv_table(int real_bits) { return tables[real_bits == 64]; }
+const char *pyconv_isa(void) { return "under test"; }
 
 /* An array of float or double, N × C × D × H × W or as many of those as it has, in either memory order. */
 typedef struct {
@@ -55,6 +56,12 @@ static array new_array(int bits, int channels_last, const int64_t shape[5]) {
 static int64_t at(const array *a, int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
     const int64_t *s = a->strides;
     return n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4];
+}
+
+static double largest(const array *a) {
+    double most = 0;
+    for (int64_t i = 0; i < a->size; i++) most = fmax(most, fabs(get(a, i)));
+    return most;
 }
 
 static void check(const char *what, const array *a, const double *expected, double tolerance) {
@@ -113,7 +120,8 @@ static void test_conv(int bits, int last, pyconv_conv p, int threads) {
         for (int pass = 0; pass < (winograd ? 2 : 3); pass++) {
             if (winograd && !pyconv_conv_has_winograd(&p, pass)) continue;
             p.algorithm = winograd;
-            const double tolerance = winograd ? 1e3 * (bits == 32 ? 0x1p-24 : 0x1p-53) : 0; /* of values up to a few hundred */
+            const double terms = 9.0 * (double)(cg > kg ? cg : kg), eps = bits == 32 ? 0x1p-23 : 0x1p-52;
+            const double tolerance = winograd ? 4 * eps * terms * largest(&x) * largest(&w) : 0;
             void *memory = 0;
             size_t bytes = pyconv_conv_workspace(&p, pass, threads);
             if (posix_memalign(&memory, 64, bytes + 64)) abort();
@@ -285,6 +293,7 @@ static void test_rows(int bits, int64_t n) {
     table->unary(op, y.data, x.data, n, parameters);        \
     check(name, &y, expected, eps);
     EACH("exp", PYCONV_EXP, exp(v))
+    EACH("sign", PYCONV_SIGN, (v > 0) - (v < 0))
     EACH("tanh", PYCONV_TANH, tanh(v))
     EACH("relu", PYCONV_RELU, v > 0 ? v : 0)
     EACH("sigmoid", PYCONV_SIGMOID, sigmoid(v))
@@ -329,6 +338,16 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
         {.n = 1, .c = 4, .k = 6, .groups = 1, .in = {4, 5, 6}, .kernel = {2, 3, 2},
          .stride = {1, 2, 1}, .dilation = {1, 1, 2}, .pad = {1, 1, 0}},
         {.n = 1, .c = 150, .k = 40, .groups = 1, .in = {1, 3, 15}, .kernel = {1, 3, 3},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
+        {.n = 2, .c = 400, .k = 37, .groups = 1, .in = {1, 5, 9}, .kernel = {1, 1, 1},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
+        {.n = 1, .c = 40, .k = 75, .groups = 1, .in = {1, 4, 4}, .kernel = {1, 3, 3},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
+        {.n = 1, .c = 3, .k = 20, .groups = 1, .in = {1, 13, 15}, .kernel = {1, 7, 7},
+         .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .pad = {0, 3, 3}},
+        {.n = 2, .c = 35, .k = 33, .groups = 1, .in = {1, 7, 6}, .kernel = {1, 1, 1},
+         .stride = {1, 2, 2}, .dilation = {1, 1, 1}},
+        {.n = 8, .c = 2, .k = 3, .groups = 1, .in = {1, 20, 20}, .kernel = {1, 3, 3},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
         {.n = 3, .c = 1, .k = 1, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}},

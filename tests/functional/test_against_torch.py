@@ -79,9 +79,9 @@ def test_nan_infinities_and_kinks(name):
     expected = theirs(tensor)
     expected.sum().backward()
     _, gradient = value_and_grad(lambda v: F.sum(ours(v)))(x)
-    atol = 1e-16 if name.startswith("gelu") else 0  # its tail has absolute accuracy alone in PyTorch
+    atol = 1e-16 if name.startswith("gelu") else 0  # its tail has absolute accuracy alone in PyTorch; its slope x times
     np.testing.assert_allclose(ours(x), expected.detach().numpy(), rtol=1e-9, atol=atol)
-    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-9, atol=max(atol, 1e-300))
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-9, atol=max(6 * atol, 1e-300))
 
 
 def test_hardsigmoid():

@@ -194,6 +194,23 @@ def in_double(function):
     return run
 
 
+def test_a_label_that_is_no_class_gives_nan():
+    """And nothing is read past an array; `F` refuses such labels, a plan's caller may bring them."""
+    x, weight = np.ones((4, 3), np.float32), np.ones(3, np.float32)
+    labels, loss, dx = np.array([0, 3, -1, 10**15]), np.empty(4, np.float32), np.empty_like(x)
+    for weights in (None, weight):
+        losses.cross_entropy(loss, x, labels, weights, 0.1, -100)
+        assert np.isnan(loss).tolist() == [False, True, True, True]
+        losses.cross_entropy_backward(dx, np.ones(4, np.float32), x, labels, weights, 0.1, -100)
+        assert np.isnan(dx).any(1).tolist() == [False, True, True, True]
+        losses.nll(loss, x, labels, weights, -100)
+        assert np.isnan(loss).tolist() == [False, True, True, True]
+        losses.nll_backward(dx, np.ones(4, np.float32), labels, weights, -100)
+        assert np.isnan(dx).any(1).tolist() == [False, True, True, True]
+        losses.label_weights(loss, labels, weights, 3, 0.0, -100)
+        assert np.isnan(loss).tolist() == [False, True, True, True]
+
+
 def test_losses_that_are_refused():
     x, labels = np.ones((2, 3, 4, 5), np.float32), np.zeros((2, 4, 5), np.int64)
     loss = np.empty(labels.shape, np.float32)

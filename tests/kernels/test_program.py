@@ -91,7 +91,7 @@ def recorded():
 
     def record(kernel, out, *arguments):
         with kernels.backend("native"):
-            row = kernels.rows(kernel)[0]
+            row = kernels.choose(kernel, out, *arguments)
         assert program.record(row, out, *arguments) is None
 
     lenet(record, arena, x, y)
@@ -149,19 +149,46 @@ def test_what_cannot_be_recorded_is_refused_and_leaves_the_program_as_it_was():
     x, w = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)
     y = np.empty((2, 4, 6, 6), np.float32)
     program = Program([x, w, y])
-    assert program.record(row("conv"), y, x, w, None, VALID) is None
+    assert program.record(row("conv", "direct"), y, x, w, None, VALID) is None
     calls = len(program), program.workspace_bytes
     outside, misaligned = x.copy(), arranged(x, "misaligned")
     reflect = ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 1, "reflect")
     for refused, reason in (
-        (program.record(row("conv"), y, outside, w, None, VALID), "outside"),
-        (program.record(row("conv"), y, misaligned, w, None, VALID), "copy"),
-        (program.record(row("conv_backward_data"), x, np.empty((2, 4, 8, 8), np.float32), w, None, reflect), "copy"),
+        (program.record(row("conv", "direct"), y, outside, w, None, VALID), "outside"),
+        (program.record(row("conv", "direct"), y, misaligned, w, None, VALID), "copy"),
+        (
+            program.record(
+                row("conv_backward_data", "direct"), x, np.empty((2, 4, 8, 8), np.float32), w, None, reflect
+            ),
+            "copy",
+        ),
         (program.record(row("unary"), y, y, "cos"), "no cos"),
         (program.record(row("unary", "numpy"), y, y, "cos"), "does not run in C"),
     ):
         assert reason in refused
     assert (len(program), program.workspace_bytes) == calls
+
+
+def test_kernels_of_several_calls_are_recorded():
+    rng = np.random.default_rng(1)
+    x, none = rng.standard_normal((2, 3, 4, 5)).astype(np.float32), np.empty((2, 0, 4, 5), np.float32)
+    joined, padded, mask = (
+        np.empty((2, 6, 4, 5), np.float32),
+        np.empty((2, 3, 6, 6), np.float32),
+        np.empty(30, np.float32),
+    )
+    state = np.array([1, 2], np.uint64)
+    program, pads = Program([x, joined, padded, state, mask]), ((0, 0), (0, 0), (1, 1), (2, -1))
+    assert program.record(row("concat"), joined, x, x, none, 1) is None
+    assert program.record(row("pad"), padded, x, pads, "constant", 3.0) is None
+    assert program.record(row("dropout_mask"), mask, state, 0.5) is None
+    assert program.record(row("binary", "wide"), state, state, state, "add") is None
+    assert len(program) == 4
+    program.run([x, joined, padded, state, mask, 0], 1)
+    np.testing.assert_array_equal(joined, np.concatenate([x, x], 1))
+    np.testing.assert_array_equal(padded, np.pad(x[..., :-1], (*pads[:3], (2, 0)), constant_values=3))
+    assert set(mask) == {0, 2}
+    assert state.tolist() == [2, 4]
 
 
 def test_a_program_is_for_its_instruction_set_and_its_segments():

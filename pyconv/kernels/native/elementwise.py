@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyconv.kernels.native.library import call, ffi, lib, pointer
-from pyconv.kernels.native.loops import INTEGERS, TYPES, describe, described, refuse, unsupported
+from pyconv.kernels.native.loops import INTEGERS, TYPES, UNSIGNED, describe, described, refuse, unsupported
 
 UNARY = {
     name: getattr(lib, f"PYCONV_{name.upper()}")
@@ -58,10 +58,10 @@ def mixed(y, a, b, name):
 
 
 def refuse_mixed(y, a, b, name):
-    integers = a.dtype.name in INTEGERS and b.dtype.name in INTEGERS
-    if integers and (name == "pow" or (name == "sub" and y.dtype == bool)):
+    integers = a.dtype.char in INTEGERS and b.dtype.char in INTEGERS
+    if integers and (name == "pow" or (name == "sub" and y.dtype.char == "?")):
         return f"it has no {name} of integers"
-    if "uint64" in (y.dtype.name, a.dtype.name, b.dtype.name) and not (integers and name in _WRAP):
+    if any(i.dtype.char in UNSIGNED for i in (y, a, b)) and not (integers and name in _WRAP):
         return f"it has no {name} of uint64"
     return _refuse_types(y, a, b, narrows=not integers or name == "div")
 
@@ -72,9 +72,9 @@ def where(y, condition, a, b):
 
 
 def refuse_where(y, condition, a, b):
-    if "uint64" in (condition.dtype.name, a.dtype.name, b.dtype.name):
+    if any(i.dtype.char in UNSIGNED for i in (condition, a, b)):
         return "it does not take uint64"
-    integers = a.dtype.name in INTEGERS and b.dtype.name in INTEGERS
+    integers = a.dtype.char in INTEGERS and b.dtype.char in INTEGERS
     return _refuse_types(y, condition, a, b, narrows=not integers)
 
 
@@ -84,9 +84,9 @@ def cast(y, x):
 
 
 def refuse_cast(y, x):
-    if "uint64" in (y.dtype.name, x.dtype.name):
+    if y.dtype.char in UNSIGNED or x.dtype.char in UNSIGNED:
         return "it does not take uint64"
-    return _refuse_types(y, x, narrows=x.dtype.name not in INTEGERS)
+    return _refuse_types(y, x, narrows=x.dtype.char not in INTEGERS)
 
 
 def _refuse_function(name, parameters):
@@ -100,11 +100,11 @@ def _refuse_function(name, parameters):
 def _refuse_types(y, *operands, narrows):
     """`narrows`: results are in floating point."""
     for array in (y, *operands):
-        if array.dtype.name not in TYPES or not array.dtype.isnative:
+        if array.dtype.char not in TYPES or not array.dtype.isnative:
             return f"it does not take {array.dtype}"
         if not array.flags.aligned:
             return "an array is misaligned"
-    if narrows and y.dtype.name in INTEGERS and y.dtype != bool:
+    if narrows and y.dtype.char in INTEGERS and y.dtype.char != "?":
         return "it makes no integers of floats"
     return refuse(y, *operands)
 

@@ -40,30 +40,39 @@ def by_stride(axes: Iterable[tuple[int, Strides]]) -> list[tuple[int, Strides]]:
 def unsupported(*arrays: np.ndarray) -> str | None:
     """Why C cannot take these arrays, or None."""
     dtype = arrays[0].dtype
-    if dtype != np.float32 and dtype != np.float64:
+    if dtype.char not in "fd" or not dtype.isnative:
         return "it takes float32 and float64"
-    for array in arrays[1:]:
+    for array in arrays:
         if array.dtype != dtype:
             return "the arrays differ in dtype"
-    if not all(array.flags.aligned for array in arrays):
-        return "an array is misaligned"
+        if not array.flags.aligned:
+            return "an array is misaligned"
     return None
 
 
-TYPES = {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("bool", "uint8", "int32", "int64")}
-TYPES |= {"uint64": TYPES["int64"]}  # sums of the same bits
-TYPES |= {name: getattr(lib, f"PYCONV_{name.upper()}") for name in ("float32", "float64")}
-INTEGERS = ("bool", "uint8", "int32", "int64", "uint64")
+# Keyed by a dtype's char: NumPy makes its name anew each time. Unsigned sums have the same bits as signed ones.
+INTEGERS = {char: np.dtype(char).name.removeprefix("u" if char in "LQ" else "") for char in "?BilqLQ"}
+UNSIGNED = "LQ"
+TYPES = {
+    char: getattr(lib, f"PYCONV_{name.upper()}")
+    for char, name in {**INTEGERS, "f": "float32", "d": "float64"}.items()
+    if hasattr(lib, f"PYCONV_{name.upper()}")
+}
 
 
 def describe(*arrays: np.ndarray) -> Any:
     """A `pyconv_loops` for arrays of one dtype, the later ones broadcast to the first, or the reason for none."""
-    return _describe((), *((a.shape, a.strides, a.itemsize) for a in arrays))
+    return loops_of(*((a.shape, a.strides, a.itemsize) for a in arrays))
+
+
+def loops_of(*arrays: tuple[Sequence[int], Strides, int]) -> Any:
+    """`describe` for (shape, strides in bytes, bytes of an element) of each array."""
+    return _describe((), *arrays)
 
 
 def described(*arrays: np.ndarray) -> Any:
     """The same with the type of each array."""
-    types = tuple(TYPES[a.dtype.name] for a in arrays)
+    types = tuple(TYPES[a.dtype.char] for a in arrays)
     return _describe(types, *((a.shape, a.strides, a.itemsize) for a in arrays))
 
 
@@ -73,7 +82,7 @@ def refuse(*arrays: np.ndarray) -> str | None:
     return loops if isinstance(loops, str) else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _describe(types, *arrays):
     shape = arrays[0][0]
     strides = [_broadcast(shape, *array) for array in arrays]

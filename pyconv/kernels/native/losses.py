@@ -6,10 +6,12 @@ from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
+import numpy as np
+
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace_for
 from pyconv.kernels.native.loops import unsupported
 
-_LABELS = {"uint8": 8, "int32": 32, "int64": 64}
+_LABELS = {char: 8 * np.dtype(char).itemsize for char in "Bilq"}  # bits
 
 
 def cross_entropy(loss, x, labels, weight, label_smoothing, ignore_index):
@@ -65,7 +67,7 @@ def refuse_nll_backward(dx, dloss, labels, weight, ignore_index):
 
 
 def _refuse(classes, labels, loss, weight, x, dx):
-    if labels.dtype.name not in _LABELS or not labels.flags.aligned:
+    if labels.dtype.char not in _LABELS or not labels.flags.aligned:
         return f"labels must be aligned uint8, int32 or int64, not {labels.dtype}"
     if weight is not None and not weight.flags.c_contiguous:
         return "weight is not contiguous"
@@ -77,7 +79,7 @@ def _refuse(classes, labels, loss, weight, x, dx):
 
 def _labels(classes, labels, loss, x, dx, smoothing, ignored):
     return _describe(
-        *(classes, _LABELS[labels.dtype.name], loss.itemsize, labels.shape, labels.strides, loss.strides),
+        *(classes, _LABELS[labels.dtype.char], loss.itemsize, labels.shape, labels.strides, loss.strides),
         *(None if x is None else x.strides, None if dx is None else dx.strides, smoothing, ignored),
     )
 

@@ -138,10 +138,8 @@ def _locate(begin, end, dx, dy, x, height, across, width):
     """Each dy at the place of its window's maximum, 0 elsewhere."""
     length = across * width
     block = max(1, BLOCK // (height * length))
-    values = np.empty(
-        block * height * across, x.dtype
-    )  # of the windows' rows the maxima, and where in the row they are
-    places = np.empty(block * height * across, np.int32)
+    values = np.empty(block * height * across, x.dtype)  # of the windows' rows the maxima
+    places = np.empty(block * height * across, np.int32)  # and which of a row's elements they are
     for first in range(begin, end, block):
         rows = min(block, end - first)
         a = first * height * length
