@@ -160,8 +160,8 @@ static void cut_tiles(pool_job *job) {
     const int64_t most = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
     const int64_t fewest = job->along_rows ? 1 : in_place ? FEW_VECTORS * lanes : lanes;
     job->block = in_place && !job->along_rows && !job->is_scattered ? job->channels : min_of(fewest, job->channels);
-    while (2 * job->block <= min_of(MOST_PLANES, job->channels) && 2 * job->block * plane <= most) job->block *= 2;
     job->block = max_of(1, job->block);
+    while (2 * job->block <= min_of(MOST_PLANES, job->channels) && 2 * job->block * plane <= most) job->block *= 2;
     while (cut_planes(job, most / job->block) * job->block > most && job->block > fewest)
         job->block = round_up(job->block / 2, lanes);
     job->blocks = ceil_div(job->channels, job->block);

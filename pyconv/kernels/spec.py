@@ -32,13 +32,19 @@ class ConvSpec:
 
 
 class Window(NamedTuple):
-    """Where each output position of a pooling looks along one spatial axis (padding already cut off)."""
+    """Where each output position of a pooling looks along one spatial axis (padding already cut off).
+
+    A window equals itself alone, so that what a backend makes of it can be kept by it.
+    """
 
     start: np.ndarray  # int64 (O,): the first input index inside the array
     # int64 (O,): how many inputs, `step` apart; 0 where the window lies in the padding alone
     count: np.ndarray  # type: ignore[assignment]  # takes the name of tuple's method, which says nothing of a window
     divisor: np.ndarray  # int64 (O,): this axis's factor of what an average divides by
     step: int  # dilation
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,6 @@ from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, kee
 from pyconv.kernels.spec import Window
 
 _ONE = Window(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64), 1)  # the window of an axis of one
-_MOST_KEPT = 512
-_kept: dict[tuple[int, ...], tuple[Any, np.ndarray, Any]] = {}  # with the windows, so that their id stays theirs
 
 
 @fills_aligned
@@ -68,7 +67,7 @@ def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
     axes = _axes(inputs)
-    tables = _tables(windows, axes)
+    tables = _tables(windows, tuple(axes))
     problem = ffi.new(
         "pyconv_pool *",
         [
@@ -86,17 +85,12 @@ def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     call(function, keep(problem, tables), *pointers, workspace_for(lib.pyconv_pool_workspace, problem, pass_))
 
 
+@lru_cache(maxsize=512)
 def _tables(windows, sizes) -> Any:
-    """The tables that C wants of windows over axes of three sizes. They are kept, as specs keep their windows."""
-    key = (id(windows), *sizes)
-    kept = _kept.get(key)
-    if kept is None or kept[0] is not windows:
-        axes = zip([*[_ONE] * (3 - len(windows)), *windows], sizes, strict=True)
-        tables = np.concatenate([table for window, size in axes for table in _turned_too(window, size)])
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        kept = _kept[key] = (windows, tables, _int64(tables))
-    return kept[2]
+    """The tables that C wants of windows over axes of three sizes."""
+    axes = zip([*[_ONE] * (3 - len(windows)), *windows], sizes, strict=True)
+    tables = np.concatenate([table for window, size in axes for table in _turned_too(window, size)])
+    return ffi.from_buffer("int64_t[]", tables)  # keeps the array
 
 
 def _turned_too(window, size) -> list[np.ndarray]:
