@@ -351,7 +351,8 @@ def test_every_way_of_pooling(isa, name, dtype):
             with kernels.backend("native"):
                 kernels.run(kernel, out, *(arranged(a.astype(dtype), order_in) for a in inputs), windows)
             rtol = 0 if kernel.startswith("max") else 4 * np.finfo(dtype).eps
-            np.testing.assert_allclose(out, expected, rtol=rtol, atol=rtol * 64, err_msg=f"{kernel} {order_in} {order_out}")
+            case = f"{kernel} {order_in} {order_out}"
+            np.testing.assert_allclose(out, expected, rtol=rtol, atol=rtol * 64, err_msg=case)
 
 
 def test_refusals():
