@@ -55,7 +55,7 @@ def commands(page):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")])
 def test_commands(page, tmp_path):
-    """Installs and checks stand in CI word for word; the rest runs here, cut to one epoch."""
+    """Installs and checks stand in CI word for word; the rest runs here, cut to one epoch, or one small layer."""
     ci = (ROOT / ".ci" / "run").read_text()
     for command in commands(page):
         if command.startswith(IN_CI_ALONE):
@@ -68,6 +68,8 @@ def test_commands(page, tmp_path):
             continue  # the page's own data are not on this machine
         if words[1] == "train":
             words += ["--epochs", "1"]
+        if words[1] == "bench":
+            words += ["--problems", "lecture/conv", "--seconds", "0.05"]
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{command!r}:\n{done.stdout}\n{done.stderr}"
 

@@ -34,9 +34,10 @@ def test_block_drops_the_first_call_and_keeps_the_lower_quartile():
     assert block.quartile == pytest.approx(np.quantile([0.1, 0.2, 0.3, 0.4], 0.25))
 
 
-def test_block_of_a_slow_call_is_that_call():
-    clock = Clock([7.0])
-    assert time_block(clock.work, 1.0, clock) == Block(7.0, 1)
+@pytest.mark.parametrize("durations", [(7.0, 6.0), (6.0, 7.0), (9.0, 0.5)])
+def test_block_of_a_slow_call_is_the_quicker_of_two(durations):
+    clock = Clock(durations)
+    assert time_block(clock.work, 1.0, clock) == Block(min(durations), 2)
 
 
 def test_block_always_times_a_call_of_its_own():

@@ -1,6 +1,7 @@
 """The native backend: the C library in csrc/, reached through cffi."""
 
 from pyconv.kernels import Row
+from pyconv.kernels.im2col import pool as slices
 from pyconv.kernels.native import (
     channels,
     conv,
@@ -26,7 +27,10 @@ KERNELS = {
     "max_pool_indices": (Row("direct", pool.max_pool_indices),),
     "max_pool_backward": (Row("direct", pool.max_pool_backward),),
     "avg_pool": (Row("direct", pool.avg_pool),),
-    "avg_pool_backward": (Row("direct", pool.avg_pool_backward),),
+    "avg_pool_backward": (
+        Row("direct", pool.avg_pool_backward, pool.refuse_avg_pool_backward),
+        Row("slices", slices.avg_pool_backward),  # dilated windows, which ONNX alone has
+    ),
     "unpool": (Row("direct", pool.unpool),),
     "gather": (Row("direct", pool.gather),),
     "linear": (Row("direct", linear.linear, linear.refuse_linear),),

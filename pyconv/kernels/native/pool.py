@@ -42,6 +42,11 @@ def avg_pool(y, x, windows):
     _run(lib.pyconv_avg_pool, lib.PYCONV_AVG_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
+def refuse_avg_pool_backward(dx, dy, windows):
+    """Which outputs look at an input is a range of them, if windows have no holes."""
+    return "it knows no dilation" if any(window.step > 1 for window in windows) else None
+
+
 @fills_aligned
 def avg_pool_backward(dx, dy, windows):
     """dx = the adjoint of `avg_pool`."""

@@ -13,7 +13,7 @@ from pyconv.kernels.precision import get_precision
 
 _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transformed to; products of one output, directly
 
-# In multiply-adds of the direct algorithm, measured (docs/decisions/0006): what it costs to transform one number of the
+# In multiply-adds of the direct algorithm, measured (docs/decisions/0005): what it costs to transform one number of the
 # input or output, and of the weights, with reading and writing it; and what the products lose by being less even.
 _TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 12, 20, 1.15
 
