@@ -31,7 +31,7 @@ typedef struct {
 /* The taps and panels of a set of phases. */
 typedef struct {
     int64_t taps, begin, panel; /* its panels stand at begin, begin + panel, …, in elements */
-    int64_t own;                /* where a task that packs for itself puts the one block it needs */
+    int64_t own;                /* where a task that packs for itself puts the block of a panel that it needs */
     tap_runs in_place, copied;  /* for inputs read where they are, and from scratch */
 } tap_set;
 
@@ -51,7 +51,8 @@ typedef struct {
     int ragged;                          /* the last block is smaller than the others */
     int64_t shares, panels_a_share;
     int packs_itself;      /* tasks pack what they need */
-    int64_t panels_packed; /* at a time, otherwise */
+    int64_t panels_packed; /* at a time */
+    int64_t own_elements;  /* of a panel, where a task packs for itself */
     int copies_first;      /* what several tasks read is copied before them, to `shared`: [tile][group][channel block] */
     char *packed, *shared, *scratch;
     int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
@@ -94,7 +95,7 @@ static int64_t channels_of_block(const conv_job *job, int64_t block) {
 
 /* Where a set's weights for one panel and channel block stand among those of a group, in elements. */
 static int64_t weights_at(const conv_job *job, const tap_set *set, int64_t panel, int64_t block) {
-    if (job->packs_itself) return set->own;
+    if (job->packs_itself) return panel % job->panels_a_share % job->panels_packed * job->own_elements + set->own;
     return set->begin + panel * set->panel + block * set->taps * job->block_channels * job->layout.width;
 }
 
@@ -288,7 +289,8 @@ static void conv_task(void *context, int64_t i, int worker) {
         const char *packed = job->packs_itself ? own : job->packed + in.group * job->group_elements * q->size;
         char *at = sums;
         for (int64_t panel = first; panel < last; panel++) {
-            if (job->packs_itself) pack_weights(job, in.group, panel, 1, block, (int64_t *)rows, own);
+            if (job->packs_itself && (panel - first) % job->panels_packed == 0)
+                pack_weights(job, in.group, panel, min_of(job->panels_packed, last - panel), block, (int64_t *)rows, own);
             for (int64_t s = 0; s < job->layout.sets; s++) {
                 add_products(job, &t, &in, panel, s, packed + weights_at(job, &job->sets[s], panel, block) * q->size, at);
                 if (job->blocks > 1) at += panel_sums;
@@ -325,7 +327,7 @@ static void divide(conv_job *job, int threads) {
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
     job->packs_itself = job->cutting.tiles == 1;
-    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, ceil_div(panels, threads)) : 1;
+    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, job->packs_itself ? job->panels_a_share : ceil_div(panels, threads)) : 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */
@@ -353,6 +355,7 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
         job->group_elements += set.panel * job->layout.panels_a_set;
         own += set.taps * job->block_channels * nr;
     }
+    job->own_elements = own;
     const int64_t sums = job->blocks > 1 ? job->panels_a_share * job->layout.sets : 1;
     job->rows_bytes = lines(job->kernel_taps * PACK_CHANNELS * (int64_t)sizeof(int64_t));
     job->input_bytes = lines(job->cutting.reach_pixels * job->block_channels * q->size);
@@ -361,7 +364,7 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
     job->shared = take(&memory, job->copies_first ? shared : 0);
     job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes +
-                         (job->packs_itself ? lines(own * q->size) : 0);
+                         (job->packs_itself ? lines(job->panels_packed * own * q->size) : 0);
     job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;

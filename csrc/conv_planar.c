@@ -1,16 +1,17 @@
 /* The planar engine: neighbouring pixels of a row fill the vectors, output channels are broadcast weights. For few output
  * channels, where a panel of nr of them would mostly be empty. The input of a tile is copied plane by plane, one row of the
- * width a channel, split by the phase of the stride so that neighbouring outputs read neighbouring inputs. */
+ * width a channel, split by the phase of the stride so that neighbouring outputs read neighbouring inputs. Sums grow a
+ * block of channels at a time, so that the copy stays in L2 and yet holds large tiles, which share little with others. */
 #include "conv.h"
 #include "threads.h"
 #include "workspace.h"
 
-enum { SCRATCH_BYTES = 512 << 10 };
+enum { SCRATCH_BYTES = 256 << 10, MOST_CHANNELS = 16, LEAST_CHANNELS = 8 }; /* of a block, where there are several */
 
 /* What a set of phases computes; its panels hold `terms` weights a row, one row an output channel and phase. */
 typedef struct {
     int64_t terms, begin, panel; /* panels stand at begin, begin + panel, … in a group's packed weights, in elements */
-    int64_t *offset;             /* of each term, in the scratch */
+    int64_t *offset;             /* of each term of a block, in the scratch */
 } term_set;
 
 typedef struct {
@@ -18,6 +19,7 @@ typedef struct {
     tiling cutting;
     column_layout layout; /* evenly large panels of at most planar_rows */
     term_set *sets;
+    int64_t block_channels, blocks;
     int wide;                  /* which of the two tiles */
     int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
     int64_t group_elements;    /* of packed weights */
@@ -33,8 +35,15 @@ column_layout planar_layout(const conv_problem *problem) {
 static void scratch_steps(const planar_job *job, int64_t steps[AXES]) {
     const correlation *q = &job->problem->q;
     int64_t rows[AXES] = {job->cutting.reach[IMAGE], job->cutting.reach[DEPTH], job->cutting.reach[HEIGHT], 1};
-    dense_steps(rows, q->ci * q->axes[WIDTH].step * job->pitch, steps);
+    dense_steps(rows, job->block_channels * q->axes[WIDTH].step * job->pitch, steps);
     steps[WIDTH] = 0; /* a row is walked by the kernel */
+}
+
+/* Blocks are equal; channels that do not divide so make one. */
+static int64_t equal_block(int64_t ci) {
+    for (int64_t channels = MOST_CHANNELS; channels >= LEAST_CHANNELS; channels--)
+        if (ci % channels == 0) return channels;
+    return ci;
 }
 
 static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads, char *base) {
@@ -46,7 +55,9 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->layout = planar_layout(problem);
     job->wide = job->layout.width <= table->planar_rows / 2;
     job->columns = job->wide ? table->planar_columns : table->planar_columns / 2;
-    job->cutting = cut(q, q->ci, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
+    job->block_channels = equal_block(q->ci);
+    job->blocks = q->ci / job->block_channels;
+    job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
     int64_t reach = (width->taps - 1) * width->dilation / width->step + 1; /* of a phase of the stride, beyond its outputs */
     int64_t row_step = round_up(job->cutting.extent[WIDTH], job->columns);
     job->pitch = row_step + max_of(0, reach);
@@ -57,15 +68,16 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
         const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
         term_set set = {.terms = q->ci * list_phase_taps(problem, first, phases, q->x_step, 0), .begin = job->group_elements};
         set.panel = set.terms * job->layout.width;
-        set.offset = (int64_t *)take(&memory, set.terms * (int64_t)sizeof(int64_t));
+        set.offset = (int64_t *)take(&memory, set.terms / job->blocks * (int64_t)sizeof(int64_t));
         if (base) job->sets[s] = set;
         job->group_elements += set.panel * job->layout.panels_a_set;
     }
-    job->scratch_bytes = lines(reach_rows * q->ci * width->step * job->pitch * q->size);
+    job->scratch_bytes = lines(reach_rows * job->block_channels * width->step * job->pitch * q->size);
     job->row_bytes = lines(problem->all_phases * q->co * row_step * q->size);
+    const int64_t rows = job->cutting.pixels / job->cutting.extent[WIDTH];
     job->packed = take(&memory, q->groups * job->group_elements * q->size);
     job->scratch = take(&memory, threads * job->scratch_bytes);
-    job->rows = take(&memory, threads * job->row_bytes);
+    job->rows = take(&memory, threads * (job->blocks > 1 ? rows : 1) * job->row_bytes);
     return memory.used;
 }
 
@@ -107,7 +119,7 @@ static void list_terms(const planar_job *job) {
     for (int64_t s = 0; s < job->layout.sets; s++) {
         const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(job->problem, &job->layout, s);
         int64_t *offset = job->sets[s].offset;
-        for (int64_t c = 0; c < q->ci; c++)
+        for (int64_t c = 0; c < job->block_channels; c++)
             FOR_EACH_TAP(q, at) {
                 int64_t i = at[WIDTH] * w->dilation;
                 if (any_phase_has(job->problem, first, phases, at))
@@ -116,8 +128,8 @@ static void list_terms(const planar_job *job) {
     }
 }
 
-/* All output channels and phases of one row of pixels, into `row`. */
-static void solve_row(const planar_job *job, int64_t group, const char *x, int64_t width, int64_t row_step, char *row) {
+/* What a block of channels adds to all output channels and phases of one row of pixels, in `row`. */
+static void solve_row(const planar_job *job, int64_t group, int64_t block, const char *x, int64_t width, int64_t row_step, char *row) {
     const conv_problem *problem = job->problem;
     const correlation *q = &problem->q;
     const int64_t size = q->size;
@@ -127,11 +139,14 @@ static void solve_row(const planar_job *job, int64_t group, const char *x, int64
             const int64_t rows = panel_rows(job, s, panel), channel = panel * job->layout.width;
             const int64_t channels = rows / phases_of_set(problem, &job->layout, s);
             char bias[MAX_NR * sizeof(double)];
-            planar_args args = {.a = job->packed + (group * job->group_elements + set->begin + panel * set->panel) * size,
+            const int64_t terms = set->terms / job->blocks;
+            const int64_t weights = group * job->group_elements + set->begin + panel * set->panel + block * terms * rows;
+            planar_args args = {.a = job->packed + weights * size,
                                 .bias = panel_bias(problem, group * q->co + channel, channels, rows, bias),
                                 .offset = set->offset,
-                                .terms = set->terms,
-                                .y_row = row_step};
+                                .terms = terms,
+                                .y_row = row_step,
+                                .accumulate = block > 0};
             for (int64_t w = 0; w < width; w += job->columns) {
                 args.x = x + w * size;
                 args.y = row + ((s * job->layout.phases_a_set * q->co + channel) * row_step + w) * size;
@@ -140,24 +155,35 @@ static void solve_row(const planar_job *job, int64_t group, const char *x, int64
         }
 }
 
-static void planar_task(void *context, int64_t i, int worker) {
-    const planar_job *job = context;
+/* Copies a row's channels and phases to where they belong. */
+static void spread_row(const planar_job *job, int64_t group, const tile *t, const int64_t at[AXES], int64_t row_step, const char *row) {
     const conv_problem *problem = job->problem;
     const correlation *q = &problem->q;
-    const int64_t size = q->size, group = i % q->groups;
+    char *y = q->y + (group * q->co * q->y_channel + output_offset(t->begin, q->y_step) + output_offset(at, q->y_step)) * q->size;
+    for (int64_t phase = 0; phase < problem->all_phases; phase++, row += q->co * row_step * q->size) {
+        tile part = tile_of_phase(problem, t, phase);
+        if (at[DEPTH] < part.extent[DEPTH] && at[HEIGHT] < part.extent[HEIGHT])
+            q->table->spread_block(y + phase_offset(problem, phase) * q->size, q->y_channel, q->y_step[WIDTH], row, row_step, q->co,
+                                   part.extent[WIDTH]);
+    }
+}
+
+static void planar_task(void *context, int64_t i, int worker) {
+    const planar_job *job = context;
+    const correlation *q = &job->problem->q;
+    const int64_t group = i % q->groups;
     tile t = tile_at(q, &job->cutting, i / q->groups);
-    char *scratch = job->scratch + worker * job->scratch_bytes, *row = job->rows + worker * job->row_bytes;
+    const int64_t rows = job->blocks > 1 ? job->cutting.pixels / job->cutting.extent[WIDTH] : 1;
+    char *scratch = job->scratch + worker * job->scratch_bytes;
     int64_t row_step = round_up(t.extent[WIDTH], job->columns), steps[AXES];
     scratch_steps(job, steps);
-    gather_planar(q, &job->cutting, &t, group * q->ci, q->ci, job->pitch, scratch);
-    char *y = q->y + (group * q->co * q->y_channel + output_offset(t.begin, q->y_step)) * size;
-    FOR_EACH_ROW(&t, at) {
-        solve_row(job, group, scratch + input_offset(q, at, steps) * size, t.extent[WIDTH], row_step, row);
-        for (int64_t phase = 0; phase < problem->all_phases; phase++) {
-            tile part = tile_of_phase(problem, &t, phase);
-            if (at[DEPTH] >= part.extent[DEPTH] || at[HEIGHT] >= part.extent[HEIGHT]) continue;
-            q->table->spread_block(y + (phase_offset(problem, phase) + output_offset(at, q->y_step)) * size, q->y_channel,
-                                   q->y_step[WIDTH], row + phase * q->co * row_step * size, row_step, q->co, part.extent[WIDTH]);
+    for (int64_t block = 0; block < job->blocks; block++) {
+        char *row = job->rows + worker * rows * job->row_bytes;
+        gather_planar(q, &job->cutting, &t, group * q->ci + block * job->block_channels, job->block_channels, job->pitch, scratch);
+        FOR_EACH_ROW(&t, at) {
+            solve_row(job, group, block, scratch + input_offset(q, at, steps) * q->size, t.extent[WIDTH], row_step, row);
+            if (block == job->blocks - 1) spread_row(job, group, &t, at, row_step, row);
+            if (job->blocks > 1) row += job->row_bytes;
         }
     }
 }

@@ -16,11 +16,14 @@ enum {
     PANEL_BYTES = 20 << 10, /* of a panel, one block of channels: it stays in L1 while the rows pass; */
     TILE_BYTES = 300 << 10, /* of a tile's panels: they stay in L2 */
     FEW_PANELS = 4,         /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
-    SHARED_BYTES = 8 << 20, /* of all panels together, at most, that are packed first */
-    SHARE_ROWS = 192,       /* output channels of a task, about: their weights stay in L2 too */
-    LEAST_ROWS = 24,
-    MANY_PANELS = 64, /* so many repay copying rows that collide in cache */
-    LEAST_PANELS = 3, /* of a tile, if it is cut to give every thread work */
+    SHARED_BYTES = 16 << 20, /* of all panels together, at most, that are packed first */
+    PIECE_CHANNELS = 16,    /* of a block, at least, that are packed at a time */
+    COPIED_ROWS = 32,       /* of the weights, at a time */
+    SHARE_ROWS = 192,       /* output channels of a task, about, */
+    LEAST_ROWS = 24,        /* and at least */
+    TILES_TOGETHER = 8,     /* register tiles of rows that see all panels in turn: their weights stay in L2 though rows collide */
+    MANY_PANELS = 64,       /* so many repay copying rows that collide in cache */
+    LEAST_PANELS = 3,       /* of a tile, if it is cut to give every thread work */
     TASKS_A_THREAD = 3
 };
 
@@ -30,8 +33,10 @@ typedef struct {
     tiling cutting;
     int64_t taps, block_channels, blocks; /* of input channels */
     int64_t panels, shares, share_rows;   /* panels a tile */
+    int64_t pieces, piece_channels;       /* of a block, packed at a time; pieces is 0 unless packed first */
+    int64_t copies;                       /* tasks that copy weights, a group */
     int64_t pitch;                        /* pixels of a row of the copy of a padded tile */
-    int few, packs_first;
+    int few;
     const char *weights; /* in place, or their copy where rows are not contiguous or collide in cache */
     int64_t group_step, row_step;
     char *copy, *shared, *scratch; /* shared: the panels of [tile][group][block], if packed first */
@@ -58,7 +63,8 @@ int turned_engine_suits(const conv_problem *problem) {
         const axis *it = &q.axes[a];
         pointwise = pointwise && it->step == 1 && it->first == 0 && it->in == it->out;
     }
-    return pointwise || (count_pixels(&q) <= min_of(q.co, FEW_PANELS * q.table->nr) && reads_weights_in_place(problem));
+    const int64_t pixels = count_pixels(&q), most = max_of(q.co / 2, min_of(q.co, FEW_PANELS * q.table->nr));
+    return pointwise || (pixels <= most && reads_weights_in_place(problem));
 }
 
 /* Copies the pixels of a tile, a block of channels of them, into panels. */
@@ -124,25 +130,33 @@ static int64_t channels_of_block(const turned_job *job, int64_t block) {
     return min_of(job->block_channels, job->q.ci - block * job->block_channels);
 }
 
-static void pack_task(void *context, int64_t i, int worker) {
-    const turned_job *job = context;
+static void pack_task(const turned_job *job, int64_t i, int worker) {
     const correlation *q = &job->q;
-    const int64_t block = i % job->blocks, group = i / job->blocks % q->groups;
-    const tile t = tile_at(q, &job->cutting, i / job->blocks / q->groups);
-    pack_pixels(job, &t, group * q->ci + block * job->block_channels, channels_of_block(job, block),
-                job->scratch + worker * job->scratch_bytes, job->shared + i * job->block_bytes);
+    const int64_t piece = i % job->pieces, block = i / job->pieces % job->blocks, place = i / job->pieces / job->blocks;
+    const int64_t first = piece * job->piece_channels, channels = min_of(job->piece_channels, channels_of_block(job, block) - first);
+    const tile t = tile_at(q, &job->cutting, place / q->groups);
+    char *panels = job->shared + (place * job->blocks + block) * job->block_bytes + first * job->taps * q->table->nr * q->size;
+    if (channels > 0)
+        pack_pixels(job, &t, place % q->groups * q->ci + block * job->block_channels + first, channels,
+                    job->scratch + worker * job->scratch_bytes, panels);
 }
 
-static void copy_weights_task(void *context, int64_t i, int worker) {
-    (void)worker;
-    const turned_job *job = context;
+static void copy_weights_task(const turned_job *job, int64_t i) {
     const correlation *q = &job->q;
     const weight_view *view = &job->problem->weights;
-    const int64_t group = i / job->shares, row = i % job->shares * job->share_rows, rows = min_of(job->share_rows, q->co - row);
+    const int64_t group = i / job->copies, row = i % job->copies * COPIED_ROWS, rows = min_of(COPIED_ROWS, q->co - row);
     char *to = job->copy + (group * job->group_step + row * job->row_step) * q->size;
     const char *from = view->w + (group * view->group_step + row * view->k_step) * q->size;
     if (job->taps == 1) q->table->copy_block(to, job->row_step, from, view->k_step, view->c_step, rows, q->ci);
     else q->table->copy_block(to, job->row_step, from, view->k_step, 1, rows, q->ci * job->taps);
+}
+
+/* What is done before all else: weights are copied, pixels packed. */
+static void prepare_task(void *context, int64_t i, int worker) {
+    const turned_job *job = context;
+    const int64_t copies = job->copies * job->q.groups;
+    if (i < copies) copy_weights_task(job, i);
+    else pack_task(job, i - copies, worker);
 }
 
 /* Where a task works. */
@@ -183,40 +197,58 @@ static void turned_task(void *context, int64_t i, int worker) {
     at.pixels = at.t.extent[IMAGE] * at.t.extent[DEPTH] * at.t.extent[HEIGHT] * at.t.extent[WIDTH];
     at.flat = is_flat(q, &at.t);
     at.y = q->y + ((group * q->co + at.row) * q->y_channel + output_offset(at.t.begin, q->y_step)) * size;
-    at.sums = own + (job->packs_first ? 0 : job->block_bytes);
+    at.sums = own + (job->pieces ? 0 : job->block_bytes);
     at.bias = job->problem->bias ? job->problem->bias + (group * q->co + at.row) * size : 0;
     const int64_t panels = ceil_div(at.pixels, q->table->nr);
-    const int64_t together = job->few ? q->table->groups * q->table->group_rows : at.rows; /* rows that see all panels in turn */
+    const int64_t together = q->table->groups * q->table->group_rows * (job->few ? 1 : TILES_TOGETHER);
     for (int64_t block = 0; block < job->blocks; block++) {
         const int64_t channel = block * job->block_channels;
         const char *weights = job->weights + (group * job->group_step + at.row * job->row_step + channel * job->taps) * size;
-        const char *columns = job->packs_first ? job->shared + (place * job->blocks + block) * job->block_bytes : own;
-        if (!job->packs_first) pack_pixels(job, &at.t, group * q->ci + channel, channels_of_block(job, block), input, own);
+        const char *columns = job->pieces ? job->shared + (place * job->blocks + block) * job->block_bytes : own;
+        if (!job->pieces) pack_pixels(job, &at.t, group * q->ci + channel, channels_of_block(job, block), input, own);
         for (int64_t row = 0; row < at.rows; row += together)
             for (int64_t p = 0; p < panels; p++)
                 add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));
     }
 }
 
-/* How pixels and output channels are split into tasks. */
+/* The number of shares from `least` to twice that which lets threads end together, if `units` are split into shares and each
+ * share is a task in `times` tiles. */
+static int64_t even_shares(int64_t units, int64_t least, int64_t times, int threads) {
+    int64_t best = least, least_load = INT64_MAX;
+    for (int64_t shares = least; shares <= min_of(units, 2 * least); shares++) {
+        const int64_t largest = ceil_div(units, shares);
+        const int64_t load = ceil_div(ceil_div(units, largest) * times, threads) * largest;
+        if (load < least_load) best = shares, least_load = load;
+    }
+    return best;
+}
+
+/* How pixels and output channels are split into tasks: the one of which there is more. */
 static void divide(turned_job *job, int threads) {
     const correlation *q = &job->q;
-    const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows;
-    const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads, most = max_of(1, TILE_BYTES / job->panel_bytes) * nr;
-    job->cutting = cut_pixels(q, most, nr);
+    const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows, pixels = count_pixels(q);
+    const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads, most = max_of(1, TILE_BYTES / job->panel_bytes);
+    const int64_t panels = max_of(1, ceil_div(pixels, nr));
+    job->cutting = cut_pixels(q, most * nr, nr);
     job->shares = max_of(1, q->co / SHARE_ROWS);
-    int64_t tasks = job->cutting.tiles * q->groups * job->shares;
-    if (tasks < wanted && !job->few) {
-        int64_t pixels = job->cutting.tiles * job->cutting.pixels * q->groups * job->shares / wanted;
-        job->cutting = cut_pixels(q, min_of(most, max_of(LEAST_PANELS * nr, pixels)), nr);
+    if (pixels > q->co) {
+        int64_t tiles = max_of(ceil_div(panels, most), min_of(ceil_div(wanted, q->groups * job->shares), panels / LEAST_PANELS));
+        tiles = even_shares(panels, max_of(1, tiles), q->groups * job->shares, threads);
+        job->cutting = cut_pixels(q, ceil_div(panels, tiles) * nr, nr);
     }
-    tasks = job->cutting.tiles * q->groups;
-    job->shares = max_of(job->shares, min_of(q->co / LEAST_ROWS, ceil_div(wanted, max_of(1, tasks))));
+    const int64_t places = max_of(1, job->cutting.tiles * q->groups);
+    job->shares = max_of(job->shares, min_of(q->co / LEAST_ROWS, ceil_div(wanted, places)));
+    job->shares = even_shares(ceil_div(q->co, together), job->shares, places, threads);
     job->share_rows = round_up(ceil_div(q->co, job->shares), together);
     job->shares = ceil_div(q->co, job->share_rows);
     job->panels = ceil_div(job->cutting.pixels, nr);
     job->block_bytes = job->panels * job->panel_bytes;
-    job->packs_first = job->shares > 1 && tasks * job->blocks * job->block_bytes <= SHARED_BYTES;
+    job->pieces = 0;
+    if (job->shares > 1 && places * job->blocks * job->block_bytes <= SHARED_BYTES) {
+        job->pieces = min_of(ceil_div(job->block_channels, PIECE_CHANNELS), ceil_div(wanted, places * job->blocks));
+        job->piece_channels = ceil_div(job->block_channels, job->pieces);
+    }
 }
 
 static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads, char *base) {
@@ -238,17 +270,19 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->group_step = problem->weights.group_step;
     job->row_step = problem->weights.k_step;
     job->copy = 0;
+    job->copies = 0;
     if (!reads_weights_in_place(problem) || (panels > MANY_PANELS && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
+        job->copies = ceil_div(q->co, COPIED_ROWS);
         job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);
     }
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
     job->pitch = job->cutting.extent[WIDTH] + (width->taps - 1) * width->dilation / width->step + 1;
     job->input_bytes = lines(rows * job->block_channels * width->step * job->pitch * q->size);
     job->sums_bytes = lines(job->panels * job->share_rows * nr * q->size);
-    job->scratch_bytes = job->input_bytes + (job->packs_first ? 0 : job->block_bytes) + job->sums_bytes;
-    job->shared = take(&memory, job->packs_first ? job->cutting.tiles * q->groups * job->blocks * job->block_bytes : 0);
+    job->scratch_bytes = job->input_bytes + (job->pieces ? 0 : job->block_bytes) + job->sums_bytes;
+    job->shared = take(&memory, job->pieces ? job->cutting.tiles * q->groups * job->blocks * job->block_bytes : 0);
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
@@ -262,8 +296,7 @@ static void turned_solve(const conv_problem *problem, int threads, char *base) {
     turned_job job;
     lay_out(&job, problem, threads, base);
     const int64_t groups = job.q.groups, places = job.cutting.tiles * groups;
-    if (job.copy) pyconv_parallel_for(groups * job.shares, threads, copy_weights_task, &job);
-    if (job.packs_first) pyconv_parallel_for(places * job.blocks, threads, pack_task, &job);
+    pyconv_parallel_for(groups * job.copies + places * job.blocks * job.pieces, threads, prepare_task, &job);
     pyconv_parallel_for(places * job.shares, threads, turned_task, &job);
 }
 

@@ -82,16 +82,15 @@ static tiling whole(const correlation *q) {
     return t;
 }
 
-/* Halves the outermost axis that can be halved. */
+/* Halves images, else the longer of depth and height, so that tiles reach little beyond themselves, else the width. */
 static int halve(const correlation *q, tiling *t) {
-    for (int a = 0; a < AXES; a++)
-        if (t->extent[a] > 1) {
-            int64_t out = q->axes[a].out;
-            t->extent[a] = ceil_div(out, ceil_div(out, ceil_div(out, 2 * t->count[a]))); /* evenly */
-            measure(q, t);
-            return 1;
-        }
-    return 0;
+    int a = t->extent[IMAGE] > 1 ? IMAGE : t->extent[DEPTH] >= t->extent[HEIGHT] ? DEPTH : HEIGHT;
+    if (t->extent[a] == 1) a = WIDTH;
+    if (t->extent[a] == 1) return 0;
+    int64_t out = q->axes[a].out;
+    t->extent[a] = ceil_div(out, ceil_div(out, ceil_div(out, 2 * t->count[a]))); /* evenly */
+    measure(q, t);
+    return 1;
 }
 
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few) {

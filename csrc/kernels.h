@@ -47,6 +47,7 @@ typedef struct {
     void *y;
     const int64_t *offset;
     int64_t terms, y_row;
+    int accumulate; /* adds to y instead of overwriting it; bias is not used then */
 } planar_args;
 
 /* A run of output pixels of a depthwise convolution over `channels` channels (contiguous in x, w and y).

@@ -82,6 +82,9 @@ static void NAME(spread_block)(void *to_, int64_t to_row, int64_t to_column, con
         for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(real));
     } else if (to_row == 1) {
         NAME(transpose)(to, to_column, from, from_row, rows, columns);
+    } else if (to_row < to_column) { /* along the lines of `to`, whose rows may collide in cache */
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t i = 0; i < rows; i++) to[i * to_row + j * to_column] = from[i * from_row + j];
     } else {
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < columns; j++) to[i * to_row + j * to_column] = from[i * from_row + j];

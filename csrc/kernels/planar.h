@@ -4,7 +4,8 @@ INLINE void NAME(planar_body)(const int rows, const int vectors, const planar_ar
     vec sum[PLANAR_ROWS][PLANAR_VECTORS];
     const real *a = args->a, *x = args->x, *bias = args->bias;
     UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_set1(bias ? bias[i] : 0);
+        UNROLL for (int v = 0; v < vectors; v++)
+            sum[i][v] = args->accumulate ? v_load((const real *)args->y + i * args->y_row + v * LANES) : v_set1(bias ? bias[i] : 0);
     for (int64_t k = 0; k < args->terms; k++) {
         const real *from = x + args->offset[k];
         vec pixels[PLANAR_VECTORS];
