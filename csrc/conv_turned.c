@@ -34,6 +34,8 @@ typedef struct {
     int few, packs_first;
     const char *weights; /* in place, or their copy where rows are not contiguous or collide in cache */
     int64_t group_step, row_step;
+    int copies_weights;
+    int64_t copy_bytes;
     char *copy, *shared, *scratch; /* shared: the panels of [tile][group][block], if packed first */
     int64_t input_bytes, panel_bytes, block_bytes, sums_bytes, scratch_bytes;
 } turned_job;
@@ -196,6 +198,7 @@ static void turned_task(void *context, int64_t i, int worker) {
             for (int64_t p = 0; p < panels; p++)
                 add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));
     }
+    finish_tile(job->problem, q, &at.t, group * q->co + at.row, at.rows);
 }
 
 /* How pixels and output channels are split into tasks. */
@@ -237,11 +240,15 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->weights = problem->weights.w;
     job->group_step = problem->weights.group_step;
     job->row_step = problem->weights.k_step;
-    job->copy = 0;
+    job->copies_weights = 0;
+    job->copy_bytes = 0;
     if (!reads_weights_in_place(problem) || (panels > MANY_PANELS && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
-        job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);
+        job->copies_weights = problem->packing != PACKED;
+        job->copy_bytes = q->groups * job->group_step * q->size;
+        job->copy = problem->packing == PACK_AND_SOLVE ? take(&memory, job->copy_bytes) : problem->packed;
+        job->weights = job->copy;
     }
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
     job->pitch = job->cutting.extent[WIDTH] + (width->taps - 1) * width->dilation / width->step + 1;
@@ -253,6 +260,12 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     return memory.used;
 }
 
+static int64_t turned_packed(const conv_problem *problem) {
+    turned_job job;
+    lay_out(&job, problem, 1, 0);
+    return job.copy_bytes;
+}
+
 static int64_t turned_workspace(const conv_problem *problem, int threads) {
     turned_job job;
     return lay_out(&job, problem, threads, 0);
@@ -262,9 +275,10 @@ static void turned_solve(const conv_problem *problem, int threads, char *base) {
     turned_job job;
     lay_out(&job, problem, threads, base);
     const int64_t groups = job.q.groups, places = job.cutting.tiles * groups;
-    if (job.copy) pyconv_parallel_for(groups * job.shares, threads, copy_weights_task, &job);
+    if (job.copies_weights) pyconv_parallel_for(groups * job.shares, threads, copy_weights_task, &job);
+    if (problem->packing == PACK_ONLY) return;
     if (job.packs_first) pyconv_parallel_for(places * job.blocks, threads, pack_task, &job);
     pyconv_parallel_for(places * job.shares, threads, turned_task, &job);
 }
 
-const conv_engine turned_engine = {turned_workspace, turned_solve};
+const conv_engine turned_engine = {turned_packed, turned_workspace, turned_solve};

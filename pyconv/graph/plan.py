@@ -140,6 +140,11 @@ class Plan:
         return code.placement.arena_bytes + code.scratch_bytes
 
     @property
+    def packed_bytes(self) -> int:
+        """Bytes of weights that are kept in the order in which kernels want them, for the shapes called last."""
+        return self._current().code.packed_bytes
+
+    @property
     def graph(self) -> Graph:
         """The `Graph` after all passes, for the shapes called last."""
         return self._current().graph
