@@ -199,7 +199,7 @@ def test_native_plans_pack_constant_weights_once():
     weights = sum(w.nbytes for w in model.state_dict().values() if w.ndim == 4)
     with pc.backend("native"):
         plan = pc.compile(model, x)
-        own = pc.compile(lambda x, w: F.conv2d(x, w), x, (4, x.shape[1], 3, 3))
+        own = pc.compile(F.conv2d, x, normal(4, x.shape[1], 3, 3))
     assert plan.packed_bytes >= weights
     assert f"packed weights {plan.packed_bytes:,}" in plan.explain()
     assert own.packed_bytes == 0  # weights that each call brings
