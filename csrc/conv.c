@@ -26,6 +26,7 @@ static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;
     if (is_depthwise(q)) return &depthwise_engine;
+    if (dot_engine_suits(problem)) return &dot_engine;
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
     double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, table->planar_columns);
@@ -40,9 +41,22 @@ static int useful_threads(const pyconv_conv *p, int threads) {
     return pyconv_threads_for(products / PRODUCTS_A_BYTE, threads);
 }
 
+static conv_problem problem_of(const pyconv_conv *p, int pass, const void *w) {
+    return pass == 0 ? forward_problem(p, 0, w, 0, 0) : backward_data_problem(p, 0, w, 0, 0);
+}
+
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,
                          int threads) {
     conv_problem problem = forward_problem(p, x, w, bias, y);
+    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+}
+
+void pyconv_conv_fused(const pyconv_conv *p, const void *x, const void *w, const void *bias, const void *residual, void *y,
+                       void *workspace, int threads) {
+    conv_problem problem = forward_problem(p, x, w, bias, y);
+    problem.residual = residual;
+    problem.activation = p->activation;
+    problem.parameters = p->parameters;
     choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
@@ -65,11 +79,23 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
         correlation q = correlation_forward(p);
         return (size_t)(is_depthwise(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
     }
-    conv_problem problem = pass == 0 ? forward_problem(p, 0, 0, 0, 0) : backward_data_problem(p, 0, 0, 0, 0);
+    conv_problem problem = problem_of(p, pass, 0);
     return (size_t)choose(&problem, p->algorithm)->workspace(&problem, threads);
 }
 
+size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass) {
+    const conv_problem problem = problem_of(p, pass, 0);
+    return (size_t)choose(&problem, p->algorithm)->packed(&problem);
+}
+
+void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packed, void *workspace, int threads) {
+    conv_problem problem = problem_of(p, pass, w);
+    problem.packing = PACK_ONLY;
+    problem.packed = packed;
+    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+}
+
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass) {
-    conv_problem problem = pass == 0 ? forward_problem(p, 0, 0, 0, 0) : backward_data_problem(p, 0, 0, 0, 0);
+    conv_problem problem = problem_of(p, pass, 0);
     return fits_winograd(&problem);
 }

@@ -22,12 +22,20 @@ typedef struct {
     correlation q; /* out counts positions o of the first phase, no other has more; y_step leads from o to o + 1 */
     weight_view weights;
     const char *bias; /* of all groups, or NULL */
+    int packing;      /* of weights: see below */
+    char *packed;     /* weights packed beforehand, or where to pack them */
+    const char *residual;  /* what is added to the outputs, where they lie in y, or NULL; */
+    int activation;        /* then a function of one variable, or -1 */
+    const double *parameters;
     int backward;
     int64_t phases[AXES], all_phases;
     int64_t first[AXES]; /* of the hull of backward data; that of q is 0 once x begins there */
     int64_t kernel[AXES], stride[AXES], dilation[AXES], pad[AXES]; /* of the convolution, as its caller gave them */
     int64_t outputs[AXES], output_step[AXES];                      /* of y, all phases together */
 } conv_problem;
+
+/* In each call, into its workspace; before it, so that none of that is left to do; or nothing else in this call. */
+enum { PACK_AND_SOLVE, PACKED, PACK_ONLY };
 
 conv_problem forward_problem(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y);
 conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx);
@@ -73,7 +81,11 @@ static inline int64_t phases_of_set(const conv_problem *problem, const column_la
 /* The bias of a panel: in place, or in `room`, where it is repeated for each phase and padded to `width`. */
 const char *panel_bias(const conv_problem *problem, int64_t channel, int64_t channels, int64_t width, char *room);
 
+/* The epilogue: adds the residual and applies the activation to finished outputs, so many channels (of all groups) of a tile. */
+void finish_tile(const conv_problem *problem, const correlation *q, const tile *t, int64_t channel, int64_t channels);
+
 typedef struct {
+    int64_t (*packed)(const conv_problem *problem); /* bytes of packed weights, or 0 */
     int64_t (*workspace)(const conv_problem *problem, int threads);
     void (*solve)(const conv_problem *problem, int threads, char *workspace);
 } conv_engine;
@@ -81,12 +93,14 @@ typedef struct {
 extern const conv_engine gemm_engine;      /* channels-last tiles, packed weights: the general one */
 extern const conv_engine planar_engine;    /* pixels as the vector axis: few output channels */
 extern const conv_engine turned_engine;    /* output channels as rows, pixels as columns: 1×1 channels-first, few pixels */
+extern const conv_engine dot_engine;       /* 1×1 over a few pixels: dot products with weights where they lie */
 extern const conv_engine depthwise_engine; /* one channel in and out a group */
 extern const conv_engine winograd_engine;  /* 3×3 of stride 1, where fits_winograd: a fourth of the products, some error */
 
 int fits_winograd(const conv_problem *problem);
 
 int turned_engine_suits(const conv_problem *problem);
+int dot_engine_suits(const conv_problem *problem);
 
 /* One input and one output channel a group. */
 static inline int is_depthwise(const correlation *q) { return q->groups > 1 && q->ci == 1 && q->co == 1; }

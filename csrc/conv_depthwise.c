@@ -16,6 +16,8 @@ typedef struct {
     int64_t input_bytes, output_bytes;
 } depthwise_job;
 
+static int64_t packed_bytes(const depthwise_job *job) { return job->taps * job->q.groups * job->q.size; }
+
 static int64_t lay_out(depthwise_job *job, int64_t tiles, int threads, workspace *memory) {
     correlation *q = &job->q;
     int64_t block = min_of(q->groups, BLOCK);
@@ -23,7 +25,6 @@ static int64_t lay_out(depthwise_job *job, int64_t tiles, int threads, workspace
     job->cutting = cut(q, block, SCRATCH_BYTES, ceil_div(tiles, job->blocks), 64);
     job->input_bytes = lines(job->cutting.reach_pixels * block * q->size);
     job->output_bytes = lines(job->cutting.pixels * block * q->size);
-    job->packed = take(memory, job->taps * q->groups * q->size);
     job->scratch = take(memory, threads * (job->input_bytes + job->output_bytes));
     return memory->used;
 }
@@ -54,6 +55,7 @@ static int64_t lay_out_pass(pass_job *it, const conv_problem *problem, int threa
     it->in_place = (int64_t *)take(&memory, bytes);
     it->whole_block = (int64_t *)take(&memory, bytes);
     it->last_block = (int64_t *)take(&memory, bytes);
+    it->job.packed = problem->packing == PACK_AND_SOLVE ? take(&memory, packed_bytes(&it->job)) : problem->packed;
     return lay_out(&it->job, 4 * threads, threads, &memory);
 }
 
@@ -117,6 +119,13 @@ static void depthwise_task(void *context, int64_t i, int worker) {
         offset += args.taps;
         weights += args.taps * q->groups * size;
     }
+    finish_tile(it->problem, q, &t, channel, channels);
+}
+
+static int64_t depthwise_packed(const conv_problem *problem) {
+    pass_job it;
+    lay_out_pass(&it, problem, 1, 0);
+    return packed_bytes(&it.job);
 }
 
 static int64_t depthwise_workspace(const conv_problem *problem, int threads) {
@@ -129,16 +138,17 @@ static void depthwise_solve(const conv_problem *problem, int threads, char *base
     int64_t steps[AXES];
     lay_out_pass(&it, problem, threads, base);
     const int64_t channels = it.job.q.groups;
+    if (problem->packing != PACKED) pack_weights(&it);
+    if (problem->packing == PACK_ONLY) return;
     list_all_taps(problem, it.job.q.x_step, it.in_place, it.counts);
     dense_steps(it.job.cutting.reach, min_of(channels, BLOCK), steps);
     list_all_taps(problem, steps, it.whole_block, it.counts);
     dense_steps(it.job.cutting.reach, (channels - 1) % BLOCK + 1, steps);
     list_all_taps(problem, steps, it.last_block, it.counts);
-    pack_weights(&it);
     pyconv_parallel_for(it.job.cutting.tiles * it.job.blocks, threads, depthwise_task, &it);
 }
 
-const conv_engine depthwise_engine = {depthwise_workspace, depthwise_solve};
+const conv_engine depthwise_engine = {depthwise_packed, depthwise_workspace, depthwise_solve};
 
 /* Backward weights: a task takes a block of channels through all tiles in order, so the sums have one order. */
 
@@ -190,6 +200,7 @@ static int64_t weights_layout(weights_job *it, const pyconv_conv *p, int threads
     workspace memory = {base, 0};
     it->job.q = correlation_forward(p);
     it->job.taps = count_taps(&it->job.q);
+    it->job.packed = take(&memory, packed_bytes(&it->job));
     it->offset = (int64_t *)take(&memory, threads * it->job.taps * (int64_t)sizeof(int64_t));
     return lay_out(&it->job, 1, threads, &memory);
 }

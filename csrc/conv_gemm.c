@@ -55,7 +55,7 @@ typedef struct {
     int64_t own_elements;  /* of a panel, where a task packs for itself */
     int copies_first;      /* what several tasks read is copied before them, to `shared`: [tile][group][channel block] */
     char *packed, *shared, *scratch;
-    int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes;
+    int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes, packed_bytes;
 } conv_job;
 
 static tap_runs as_runs(const conv_job *job, int64_t *offset, int64_t taps) {
@@ -263,6 +263,7 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
     if (q->y_channel == 1 && channels == nr) {
         multiply(job, &all, in, &job->sets[s], weights, nr, bias, y + phase_offset(problem, first) * size, q->y_step);
+        if (in->block == last) finish_tile(problem, q, &all, channel, nr);
         return;
     }
     int64_t steps[AXES];
@@ -272,6 +273,7 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
     }
+    if (in->block == last) finish_tile(problem, q, &all, channel, channels);
 }
 
 static void conv_task(void *context, int64_t i, int worker) {
@@ -326,7 +328,7 @@ static void divide(conv_job *job, int threads) {
     job->shares = ceil_div(panels, job->panels_a_share);
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
-    job->packs_itself = job->cutting.tiles == 1;
+    job->packs_itself = job->problem.packing == PACK_AND_SOLVE && job->cutting.tiles == 1;
     job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, job->packs_itself ? job->panels_a_share : ceil_div(panels, threads)) : 1;
 }
 
@@ -365,9 +367,17 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->shared = take(&memory, job->copies_first ? shared : 0);
     job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes +
                          (job->packs_itself ? lines(job->panels_packed * own * q->size) : 0);
-    job->packed = take(&memory, job->packs_itself ? 0 : q->groups * job->group_elements * q->size);
+    const int packs_here = problem->packing == PACK_AND_SOLVE && !job->packs_itself;
+    job->packed_bytes = q->groups * job->group_elements * q->size;
+    job->packed = packs_here ? take(&memory, job->packed_bytes) : problem->packed;
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
+}
+
+static int64_t gemm_packed(const conv_problem *problem) {
+    conv_job job;
+    lay_out(&job, problem, 1, 0);
+    return job.packed_bytes;
 }
 
 static int64_t gemm_workspace(const conv_problem *problem, int threads) {
@@ -380,10 +390,11 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     lay_out(&job, problem, threads, base);
     list_sets(&job);
     const int64_t groups = job.problem.q.groups, places = job.cutting.tiles * groups;
-    const int64_t packs = job.packs_itself ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
+    const int64_t packs = job.packs_itself || problem->packing == PACKED ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
+    if (packs) pyconv_parallel_for(packs, threads, pack_task, &job);
+    if (problem->packing == PACK_ONLY) return;
     if (job.copies_first) pyconv_parallel_for(places * job.blocks, threads, copy_task, &job);
-    pyconv_parallel_for(packs, threads, pack_task, &job);
     pyconv_parallel_for(places * job.shares, threads, conv_task, &job);
 }
 
-const conv_engine gemm_engine = {gemm_workspace, gemm_solve};
+const conv_engine gemm_engine = {gemm_packed, gemm_workspace, gemm_solve};

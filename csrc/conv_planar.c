@@ -24,7 +24,7 @@ typedef struct {
     int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
     int64_t group_elements;    /* of packed weights */
     char *packed, *scratch, *rows;
-    int64_t scratch_bytes, row_bytes;
+    int64_t scratch_bytes, row_bytes, packed_bytes;
 } planar_job;
 
 column_layout planar_layout(const conv_problem *problem) {
@@ -75,7 +75,8 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->scratch_bytes = lines(reach_rows * job->block_channels * width->step * job->pitch * q->size);
     job->row_bytes = lines(problem->all_phases * q->co * row_step * q->size);
     const int64_t rows = job->cutting.pixels / job->cutting.extent[WIDTH];
-    job->packed = take(&memory, q->groups * job->group_elements * q->size);
+    job->packed_bytes = q->groups * job->group_elements * q->size;
+    job->packed = problem->packing == PACK_AND_SOLVE ? take(&memory, job->packed_bytes) : problem->packed;
     job->scratch = take(&memory, threads * job->scratch_bytes);
     job->rows = take(&memory, threads * (job->blocks > 1 ? rows : 1) * job->row_bytes);
     return memory.used;
@@ -186,6 +187,13 @@ static void planar_task(void *context, int64_t i, int worker) {
             if (job->blocks > 1) row += job->row_bytes;
         }
     }
+    finish_tile(problem, q, &t, group * q->co, q->co);
+}
+
+static int64_t planar_packed(const conv_problem *problem) {
+    planar_job job;
+    lay_out(&job, problem, 1, 0);
+    return job.packed_bytes;
 }
 
 static int64_t planar_workspace(const conv_problem *problem, int threads) {
@@ -196,11 +204,13 @@ static int64_t planar_workspace(const conv_problem *problem, int threads) {
 static void planar_solve(const conv_problem *problem, int threads, char *base) {
     planar_job job;
     lay_out(&job, problem, threads, base);
-    list_terms(&job);
-    for (int64_t group = 0; group < problem->q.groups; group++)
+    const int64_t packs = problem->packing == PACKED ? 0 : problem->q.groups;
+    for (int64_t group = 0; group < packs; group++)
         for (int64_t s = 0; s < job.layout.sets; s++)
             for (int64_t panel = 0; panel < job.layout.panels_a_set; panel++) pack_panel(&job, group, s, panel);
+    if (problem->packing == PACK_ONLY) return;
+    list_terms(&job);
     pyconv_parallel_for(job.cutting.tiles * problem->q.groups, threads, planar_task, &job);
 }
 
-const conv_engine planar_engine = {planar_workspace, planar_solve};
+const conv_engine planar_engine = {planar_packed, planar_workspace, planar_solve};

@@ -7,12 +7,14 @@ static void copy_axes(int64_t to[AXES], int64_t image, const int64_t from[3]) {
 }
 
 static conv_problem new_problem(const pyconv_conv *p, const void *w, const void *bias) {
-    conv_problem problem = {.q = correlation_forward(p), .bias = bias, .all_phases = 1};
+    conv_problem problem = {.q = correlation_forward(p), .bias = bias, .all_phases = 1, .activation = -1};
     copy_axes(problem.kernel, 1, p->kernel);
     copy_axes(problem.stride, 1, p->stride);
     copy_axes(problem.dilation, 1, p->dilation);
     copy_axes(problem.pad, 0, p->pad);
     problem.weights.w = w;
+    problem.packing = p->packed ? PACKED : PACK_AND_SOLVE;
+    problem.packed = (char *)w;
     problem.weights.group_step = p->k / p->groups * p->w_strides[0];
     copy_axes(problem.weights.tap_step, 0, p->w_strides + 2);
     return problem;

@@ -39,6 +39,7 @@ typedef struct {
     int few;
     const char *weights; /* in place, or their copy where rows are not contiguous or collide in cache */
     int64_t group_step, row_step;
+    int64_t copy_bytes;
     char *copy, *shared, *scratch; /* shared: the panels of [tile][group][block], if packed first */
     int64_t input_bytes, panel_bytes, block_bytes, sums_bytes, scratch_bytes;
 } turned_job;
@@ -210,6 +211,7 @@ static void turned_task(void *context, int64_t i, int worker) {
             for (int64_t p = 0; p < panels; p++)
                 add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));
     }
+    finish_tile(job->problem, q, &at.t, group * q->co + at.row, at.rows);
 }
 
 /* The number of shares from `least` to twice that which lets threads end together, if `units` are split into shares and each
@@ -271,11 +273,14 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     job->row_step = problem->weights.k_step;
     job->copy = 0;
     job->copies = 0;
+    job->copy_bytes = 0;
     if (!reads_weights_in_place(problem) || (panels > MANY_PANELS && rows_collide(job->row_step, q->size))) {
         job->row_step = round_up(q->ci * job->taps, 16) + 16;
         job->group_step = q->co * job->row_step;
-        job->copies = ceil_div(q->co, COPIED_ROWS);
-        job->weights = job->copy = take(&memory, q->groups * job->group_step * q->size);
+        job->copies = problem->packing == PACKED ? 0 : ceil_div(q->co, COPIED_ROWS);
+        job->copy_bytes = q->groups * job->group_step * q->size;
+        job->copy = problem->packing == PACK_AND_SOLVE ? take(&memory, job->copy_bytes) : problem->packed;
+        job->weights = job->copy;
     }
     const int64_t rows = job->cutting.reach[IMAGE] * job->cutting.reach[DEPTH] * job->cutting.reach[HEIGHT];
     job->pitch = job->cutting.extent[WIDTH] + (width->taps - 1) * width->dilation / width->step + 1;
@@ -287,6 +292,12 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     return memory.used;
 }
 
+static int64_t turned_packed(const conv_problem *problem) {
+    turned_job job;
+    lay_out(&job, problem, 1, 0);
+    return job.copy_bytes;
+}
+
 static int64_t turned_workspace(const conv_problem *problem, int threads) {
     turned_job job;
     return lay_out(&job, problem, threads, 0);
@@ -296,8 +307,10 @@ static void turned_solve(const conv_problem *problem, int threads, char *base) {
     turned_job job;
     lay_out(&job, problem, threads, base);
     const int64_t groups = job.q.groups, places = job.cutting.tiles * groups;
-    pyconv_parallel_for(groups * job.copies + places * job.blocks * job.pieces, threads, prepare_task, &job);
+    const int64_t pieces = problem->packing == PACK_ONLY ? 0 : places * job.blocks * job.pieces;
+    pyconv_parallel_for(groups * job.copies + pieces, threads, prepare_task, &job);
+    if (problem->packing == PACK_ONLY) return;
     pyconv_parallel_for(places * job.shares, threads, turned_task, &job);
 }
 
-const conv_engine turned_engine = {turned_workspace, turned_solve};
+const conv_engine turned_engine = {turned_packed, turned_workspace, turned_solve};

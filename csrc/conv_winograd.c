@@ -22,7 +22,7 @@ typedef struct {
     const conv_problem *problem;
     correlation q, tiles; /* tiles: the same convolution with one output a 4×4 tile, which reads 6 taps 4 apart */
     tiling cutting;
-    int64_t panels, panel_bytes, shares, panels_a_share;
+    int64_t panels, panel_bytes, packed_bytes, shares, panels_a_share;
     char *packed, *scratch;                                                   /* scratch: one for each worker */
     int64_t pixel_bytes, input_bytes, product_bytes, block_bytes, scratch_bytes; /* its parts */
 } winograd_job;
@@ -63,7 +63,8 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
     job->scratch_bytes = job->pixel_bytes + job->input_bytes + job->product_bytes + job->block_bytes;
     int64_t packing_bytes = TAPS * TAPS * point_step(q, q->ci * nr) * q->size;
     job->scratch_bytes = max_of(job->scratch_bytes, packing_bytes);
-    job->packed = take(&memory, q->groups * job->panels * job->panel_bytes);
+    job->packed_bytes = q->groups * job->panels * job->panel_bytes;
+    job->packed = problem->packing == PACK_AND_SOLVE ? take(&memory, job->packed_bytes) : problem->packed;
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
@@ -129,7 +130,7 @@ static void transform_input(const winograd_job *job, const tile *t, const char *
 
 /* The outputs of a task's tiles for one panel, from products to y. */
 static void transform_output(const winograd_job *job, const tile *t, char *products, int64_t count, const char *bias, char *block,
-                             char *y, int64_t columns) {
+                             int64_t channel, int64_t columns) {
     const correlation *q = &job->q;
     const int64_t nr = q->table->nr, size = q->size;
     const int in_place = q->y_channel == 1 && columns == nr;
@@ -141,7 +142,7 @@ static void transform_output(const winograd_job *job, const tile *t, char *produ
         valid[a] = min_of(extent[a], q->axes[a].out - begin[a]);
     }
     dense_steps(extent, nr, steps);
-    y += output_offset(begin, q->y_step) * size;
+    char *y = q->y + (channel * q->y_channel + output_offset(begin, q->y_step)) * size;
     winograd_args args = {.point_step = point_step(q, count * nr), .channels = nr, .bias = bias};
     FOR_EACH_ROW(t, at)
         for (at[WIDTH] = 0; at[WIDTH] < t->extent[WIDTH]; at[WIDTH]++) {
@@ -164,6 +165,8 @@ static void transform_output(const winograd_job *job, const tile *t, char *produ
             q->table->spread_block(y + output_offset(pixel, q->y_step) * size, q->y_step[WIDTH], q->y_channel,
                                    block + output_offset(pixel, steps) * size, nr, valid[WIDTH] - from, columns);
     }
+    memcpy(rows.begin, begin, sizeof begin);
+    finish_tile(job->problem, q, &rows, channel, columns);
 }
 
 static void winograd_task(void *context, int64_t i, int worker) {
@@ -190,8 +193,14 @@ static void winograd_task(void *context, int64_t i, int worker) {
             memset(bias, 0, sizeof bias);
             memcpy(bias, job->problem->bias + k * size, (size_t)(columns * size));
         }
-        transform_output(job, &t, products, count, job->problem->bias ? bias : 0, block, q->y + k * q->y_channel * size, columns);
+        transform_output(job, &t, products, count, job->problem->bias ? bias : 0, block, k, columns);
     }
+}
+
+static int64_t winograd_packed(const conv_problem *problem) {
+    winograd_job job;
+    lay_out(&job, problem, 1, 0);
+    return job.packed_bytes;
 }
 
 static int64_t winograd_workspace(const conv_problem *problem, int threads) {
@@ -202,8 +211,9 @@ static int64_t winograd_workspace(const conv_problem *problem, int threads) {
 static void winograd_solve(const conv_problem *problem, int threads, char *base) {
     winograd_job job;
     lay_out(&job, problem, threads, base);
-    pyconv_parallel_for(job.q.groups * job.panels, threads, pack_panel, &job);
+    if (problem->packing != PACKED) pyconv_parallel_for(job.q.groups * job.panels, threads, pack_panel, &job);
+    if (problem->packing == PACK_ONLY) return;
     pyconv_parallel_for(job.cutting.tiles * job.q.groups * job.shares, threads, winograd_task, &job);
 }
 
-const conv_engine winograd_engine = {winograd_workspace, winograd_solve};
+const conv_engine winograd_engine = {winograd_packed, winograd_workspace, winograd_solve};

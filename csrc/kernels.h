@@ -112,6 +112,23 @@ typedef struct {
     int repeats;
 } normalize_args;
 
+/* rows × columns of y = activation(y + residual), in place; the residual, which may be NULL, has the same step from row to row. The
+ * activation is a function of one variable of pyconv.h, or -1. */
+typedef struct {
+    void *y;
+    const void *residual;
+    int64_t rows, columns, step;
+    int activation;
+    const double *parameters;
+} finish_args;
+
+/* y[i·y_row + j·y_column] = bias[j] + sum over k < length of x[i·x_row + k] · w[j·w_row + k]; bias may be NULL. */
+typedef struct {
+    const void *x, *w, *bias;
+    void *y;
+    int64_t rows, columns, length, x_row, w_row, y_row, y_column;
+} dot_args;
+
 typedef struct {
     int lanes;      /* reals in a vector */
     int groups;     /* base pointers of a full tile */
@@ -147,6 +164,8 @@ typedef struct {
     /* y[p·step + c·channel_step] = base + place, or -1 for place -1 */
     void (*pool_number)(int64_t *y, int64_t step, int64_t channel_step, const void *place, int64_t base, int64_t pixels,
                         int64_t channels);
+    void (*finish)(const finish_args *args);
+    void (*dot)(const dot_args *args);
     /* n contiguous elements of y = f(x), of dx = dy · f'(x) */
     void (*unary)(int op, void *y, const void *x, int64_t n, const double *parameters);
     void (*unary_backward)(int op, void *dx, const void *dy, const void *x, const void *y, int64_t n, const double *parameters);

@@ -10,6 +10,7 @@ enum { ARGUMENTS = 8 };
 static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
     switch (function) {
         case PYCONV_CALL_CONV_FORWARD: pyconv_conv_forward(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_CONV_FUSED: pyconv_conv_fused(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads); break;
         case PYCONV_CALL_CONV_BACKWARD_DATA: pyconv_conv_backward_data(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
         case PYCONV_CALL_CONV_BACKWARD_WEIGHTS: pyconv_conv_backward_weights(a[0], a[1], a[2], a[3], a[4], threads); break;
         case PYCONV_CALL_MAX_POOL: pyconv_max_pool(a[0], a[1], a[2], a[3], threads); break;

@@ -21,6 +21,9 @@ typedef struct {
     int32_t padding_mode;                             /* 0 zeros, 1 reflect, 2 replicate, 3 circular */
     int32_t real_bits;                                /* 32 or 64 */
     int32_t algorithm;                                /* 0 direct, 1 Winograd: not for backward weights */
+    int32_t packed;                                   /* w is what pyconv_conv_pack made of it; w_strides are as before */
+    int32_t activation;                               /* of pyconv_conv_fused: a function of one variable (below), or -1 */
+    double parameters[2];                             /* of the activation */
 } pyconv_conv;
 
 /* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data): kernels of 3×3 (×1), stride and dilation 1, padded
@@ -30,9 +33,19 @@ int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */
 size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads);
 
+/* Weights that stay the same from call to call can be packed once, for problems that differ in nothing but `packed`, strides
+ * of x and y, and the epilogue. The bytes that takes for a pass (0 or 1), or 0 where it reads weights as they lie; and the packing,
+ * in a workspace as for a call with packed weights. Packed weights are for the instruction set in use. */
+size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass);
+void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packed, void *workspace, int threads);
+
 /* y = x * w + bias; bias may be NULL. */
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y,
                          void *workspace, int threads);
+
+/* y = activation(x * w + bias + residual), where the residual lies as y does but not in the same place, or is NULL. */
+void pyconv_conv_fused(const pyconv_conv *p, const void *x, const void *w, const void *bias, const void *residual, void *y,
+                       void *workspace, int threads);
 
 /* dx = dy * w transposed, plus bias (of dx's channels) if not NULL; padding_mode must be 0. */
 void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx,
@@ -181,7 +194,7 @@ void pyconv_dropout_mask(void *mask, const uint64_t state[2], const double value
 /* A call of one of the functions above, to be made later: each argument but the last, the number of threads, is a number
  * or an address (segment -1), or so many bytes from the beginning of a segment that is named when the call is made. */
 enum {
-    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
+    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_FUSED, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
     PYCONV_CALL_MAX_POOL_INDICES, PYCONV_CALL_MAX_POOL_BACKWARD, PYCONV_CALL_AVG_POOL, PYCONV_CALL_AVG_POOL_BACKWARD,
     PYCONV_CALL_UNPOOL, PYCONV_CALL_GATHER, PYCONV_CALL_UNARY, PYCONV_CALL_UNARY_BACKWARD, PYCONV_CALL_BINARY,
     PYCONV_CALL_COPY, PYCONV_CALL_FILL, PYCONV_CALL_CAST, PYCONV_CALL_MIXED, PYCONV_CALL_WHERE, PYCONV_CALL_SUM,

@@ -24,6 +24,8 @@ typedef double NAME(real_type);
 #include "functions.h"
 #include "loops.h"
 #include "elementwise.h"
+#include "finish.h"
+#include "dot.h"
 #include "reduce.h"
 #include "normalize.h"
 #include "softmax.h"
@@ -52,6 +54,8 @@ const kernel_table TABLE_NAME = {
     .pool_claim = NAME(pool_claim),
     .pool_scatter = NAME(pool_scatter),
     .pool_number = NAME(pool_number),
+    .finish = NAME(finish),
+    .dot = NAME(dot),
     .unary = NAME(unary),
     .unary_backward = NAME(unary_backward),
     .binary = NAME(binary),

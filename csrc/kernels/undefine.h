@@ -47,6 +47,7 @@
 #undef LOAD
 #undef STORE
 #undef PARTS
+#undef DOT_SUMS
 #undef SUM_ROW
 #undef v_interleave
 #undef v_transpose

@@ -67,6 +67,7 @@ class Code:
         self.choices: list[Choice] = []
         self.parts: list[Program | Choice] = []  # what runs, in order; a program stands for several steps
         self.scratch_bytes = 0  # what programs need beside the arena
+        self.packed_bytes = 0  # of weights that programs keep in the order kernels want
         self._next: Program | None = None  # one that nothing is recorded in yet
         native = kernels.get_backend() == "native"
         memory = _Arrays(placement, fixed, [layout.sample() for layout in (*inputs, *outputs)])
@@ -74,15 +75,18 @@ class Code:
             arguments = [*memory.of(step), *step.attributes]
             row = kernels.choose(step.kernel, *arguments, algorithm=step.algorithm)
             with np.errstate(all="ignore"):  # a row that computes in Python may do so on what was never written
-                reason = self._record(memory, row, arguments) if native else "the backend has no programs"
+                reason = self._record(memory, step, row, arguments) if native else "the backend has no programs"
             self.choices.append(Choice(step, row, reason))
             if reason is not None:
                 self.parts.append(self.choices[-1])
 
-    def _record(self, memory: _Arrays, row: Row, arguments: list[Any]) -> str | None:
+    def _record(self, memory: _Arrays, step: Step, row: Row, arguments: list[Any]) -> str | None:
         """Append a step to the program at the end, or to a new one; None, or why that cannot be."""
         from pyconv.kernels.native.program import Program
 
+        packed = row.pack(*arguments) if row.pack and _has_constant_weights(step) else None
+        if packed is not None:
+            arguments[2] = packed
         if not self.parts or isinstance(self.parts[-1], Choice):
             self._next = self._next or Program(memory.segments)
             program = self._next
@@ -90,11 +94,18 @@ class Code:
             program = self.parts[-1]
         reason = program.record(row, *arguments)
         if reason is None:
+            self.packed_bytes += 0 if packed is None else packed.nbytes
             self.scratch_bytes = max(self.scratch_bytes, program.workspace_bytes)
             if program is self._next:
                 self.parts.append(program)
                 self._next = None
         return reason
+
+
+def _has_constant_weights(step: Step) -> bool:
+    """Whether its second operand, where a layer has its weights, is a constant."""
+    weights = step.operands[1] if len(step.operands) > 1 else None
+    return weights is not None and weights.storage.segment == "constant"
 
 
 class _Arrays:

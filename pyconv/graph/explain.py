@@ -33,7 +33,7 @@ def explain(code: Code) -> str:
             *lines,
             f"{_machine()}; {len(code.choices)} steps, {recorded} of them in {calls} calls into C; {total:,} MACs",
             f"arena {placement.arena_bytes:,} bytes ({placement.live_bytes:,} needed at one time), "
-            f"scratch {code.scratch_bytes:,}",
+            f"scratch {code.scratch_bytes:,}, packed weights {code.packed_bytes:,}",
         ]
     )
 
@@ -79,8 +79,10 @@ def _algorithm(choice: Choice) -> str:
     for row in kernels.rows(step.kernel):
         if row is choice.row:
             break
-        if row.refuse is not None and (reason := row.refuse(*operands, *step.attributes)) is not None:
-            reasons.append(f"{row.algorithm}: {reason}")
+        for objection in filter(None, (row.refuse, row.decline)):
+            if (reason := objection(*operands, *step.attributes)) is not None:
+                reasons.append(f"{row.algorithm}: {reason}")
+                break
     return choice.row.algorithm + (f" ({'; '.join(reasons)})" if reasons else "")
 
 

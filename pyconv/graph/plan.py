@@ -82,15 +82,21 @@ class Plan:
             If the number of inputs, or the shape or dtype of `out`, is not right, or the plan is closed.
         """
         variant = self._latest
-        arrays = [*inputs] if out is None else [*inputs, out]
-        for array in arrays:
-            if type(array) is not _ndarray or not array.flags.aligned:
-                return self._converted(inputs, out)
         if variant is None:
             raise ValueError(_CLOSED)
-        key = variant.inputs if out is None else variant.inputs_and_output
-        if key != [(a.shape, a.strides, a.dtype) for a in arrays]:
-            return self._found(inputs, out)
+        arrays = [*inputs] if out is None else [*inputs, out]
+        layouts = variant.inputs if out is None else variant.inputs_and_output
+        if layouts is None or len(arrays) != len(layouts):
+            return self._converted(inputs, out)
+        for array, (shape, strides, dtype) in zip(arrays, layouts):  # noqa: B905 (a keyword costs as much as a comparison)
+            if (
+                type(array) is not _ndarray
+                or array.shape != shape
+                or array.strides != strides
+                or array.dtype is not dtype
+                or not array.flags.aligned
+            ):
+                return self._converted(inputs, out)
         if out is None:
             return variant(arrays, self._threads or get_num_threads())
         if not out.flags.writeable:
@@ -117,7 +123,7 @@ class Plan:
         return variant.returned(outputs)
 
     def _converted(self, inputs: Sequence[Any], out: Any) -> Any:
-        """`__call__` for inputs that are not, or cannot be read as, what kernels take."""
+        """`__call__` for arrays unlike those of the last call, or none that kernels take."""
         arrays = [as_array(x) for x in inputs]
         if out is not None and not all(y.flags.aligned for y in _leaf_arrays(out)):
             return self._by_way_of_copies(arrays, _leaf_arrays(out))
@@ -138,6 +144,11 @@ class Plan:
         """Bytes that a call works in, beside inputs, outputs and weights, for the shapes called last."""
         code = self._current().code
         return code.placement.arena_bytes + code.scratch_bytes
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of weights that are kept in the order in which kernels want them, for the shapes called last."""
+        return self._current().code.packed_bytes
 
     @property
     def graph(self) -> Graph:

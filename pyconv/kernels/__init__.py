@@ -24,13 +24,15 @@ class Row:
     """One implementation of a kernel.
 
     `refuse(*arguments)` returns None where it serves, else the reason why not. `decline(*arguments)` says likewise
-    whether it is a good choice where the caller leaves that open.
+    whether it is a good choice where the caller leaves that open. `pack(*arguments)` returns what may stand for the
+    third of them, the weights, in more calls with arrays of the same shapes and strides, or None if nothing is gained.
     """
 
     algorithm: str
     function: Callable[..., None]
     refuse: Callable[..., str | None] | None = None
     decline: Callable[..., str | None] | None = None
+    pack: Callable[..., Any] | None = None
 
 
 _default: str | None = None  # set on first use: the best backend that loads

@@ -83,6 +83,35 @@ static int inside(const int64_t at[3], const int64_t size[3]) {
     return at[0] >= 0 && at[0] < size[0] && at[1] >= 0 && at[1] < size[1] && at[2] >= 0 && at[2] < size[2];
 }
 
+static void *new_memory(size_t bytes) {
+    void *memory = 0;
+    if (posix_memalign(&memory, 64, bytes + 64)) abort();
+    return memory;
+}
+
+/* The forward pass with weights packed before it, and with its epilogue: relu(y + residual). */
+static void test_packed(pyconv_conv p, const array *x, const array *w, const array *bias, const array *residual, const double *sums,
+                        double tolerance, int threads) {
+    array y = *residual;
+    y.data = new_memory((size_t)y.size * (size_t)y.bits / 8);
+    double *expected = calloc((size_t)y.size + 1, sizeof *expected);
+    for (int64_t i = 0; i < y.size; i++) {
+        const double sum = sums[i] + get(residual, i);
+        expected[i] = sum > 0 ? sum : 0;
+    }
+    p.packed = 1;
+    p.activation = PYCONV_RELU;
+    const size_t bytes = pyconv_conv_packed_size(&p, 0);
+    void *packed = new_memory(bytes), *memory = new_memory(pyconv_conv_workspace(&p, 0, threads));
+    if (bytes) pyconv_conv_pack(&p, 0, w->data, packed, memory, threads);
+    else p.packed = 0;
+    pyconv_conv_forward(&p, x->data, bytes ? packed : w->data, bias->data, y.data, memory, threads);
+    check("conv, packed", &y, sums, tolerance);
+    pyconv_conv_fused(&p, x->data, bytes ? packed : w->data, bias->data, residual->data, y.data, memory, threads);
+    check("conv_fused", &y, expected, tolerance);
+    free(packed), free(memory), free(expected), free(y.data);
+}
+
 /* Convolution: the three passes of one problem, by the definition. */
 static void test_conv(int bits, int last, pyconv_conv p, int threads) {
     const int64_t cg = p.c / p.groups, kg = p.k / p.groups;
@@ -122,12 +151,11 @@ static void test_conv(int bits, int last, pyconv_conv p, int threads) {
             p.algorithm = winograd;
             const double terms = 9.0 * (double)(cg > kg ? cg : kg), eps = bits == 32 ? 0x1p-23 : 0x1p-52;
             const double tolerance = winograd ? 4 * eps * terms * largest(&x) * largest(&w) : 0;
-            void *memory = 0;
-            size_t bytes = pyconv_conv_workspace(&p, pass, threads);
-            if (posix_memalign(&memory, 64, bytes + 64)) abort();
+            void *memory = new_memory(pyconv_conv_workspace(&p, pass, threads));
             if (pass == 0) {
                 pyconv_conv_forward(&p, x.data, w.data, bias.data, y.data, memory, threads);
                 check("conv", &y, ey, tolerance);
+                test_packed(p, &x, &w, &bias, &dy, ey, tolerance, threads);
             } else if (pass == 1) {
                 pyconv_conv_backward_data(&p, dy.data, w.data, 0, dx.data, memory, threads);
                 check("conv_backward_data", &dx, ex, tolerance);
@@ -349,6 +377,8 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
          .stride = {1, 2, 2}, .dilation = {1, 1, 1}},
         {.n = 8, .c = 2, .k = 3, .groups = 1, .in = {1, 20, 20}, .kernel = {1, 3, 3},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
+        {.n = 5, .c = 37, .k = 29, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
         {.n = 3, .c = 1, .k = 1, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
     };

@@ -191,6 +191,20 @@ def test_explain_and_profile_name_every_step(backend):
     assert times[0].step == "FusedConv(padding=1, relu)"
 
 
+def test_native_plans_pack_constant_weights_once():
+    reason = pc.kernels.available("native")
+    if reason:
+        pytest.skip(f"native is not available: {reason}")
+    model, (x,) = network("resnet")
+    weights = sum(w.nbytes for w in model.state_dict().values() if w.ndim == 4)
+    with pc.backend("native"):
+        plan = pc.compile(model, x)
+        own = pc.compile(F.conv2d, x, normal(4, x.shape[1], 3, 3))
+    assert plan.packed_bytes >= weights
+    assert f"packed weights {plan.packed_bytes:,}" in plan.explain()
+    assert own.packed_bytes == 0  # weights that each call brings
+
+
 def test_native_plans_run_in_c():
     reason = pc.kernels.available("native")
     if reason:

@@ -260,7 +260,9 @@ def test_sum(isa, dtype, order):
 
 
 @both_types
-@pytest.mark.parametrize(("m", "i", "o"), [(8, 1, 1), (9, 17, 33), (64, 100, 10), (33, 129, 70)])
+@pytest.mark.parametrize(
+    ("m", "i", "o"), [(8, 1, 1), (1, 400, 120), (7, 33, 5), (3, 5, 90), (9, 17, 33), (64, 100, 10), (33, 129, 70)]
+)
 def test_linear_and_matmul_are_exact_on_integers(isa, m, i, o, dtype):
     rng = np.random.default_rng(6)
     x, w, b, y = *(integers(rng, s, dtype) for s in ((m, i), (o, i), (o,))), np.empty((m, o), dtype)
@@ -371,7 +373,8 @@ def test_refusals():
         many, many.T.copy().T[::-1].transpose(3, 1, 4, 0, 5, 2, 7, 6), "neg"
     )
     assert "float32 and float64" in elementwise.refuse_unary(np.ones(3, int), np.ones(3, int), "relu")
-    assert "rows" in linear.refuse_linear(y[:1], x[:1], x, None)
+    assert "rows" in linear.refuse_linear(y[:1], x[:1], x.T, None)
+    assert "rows" in linear.refuse_matmul(y[:1], x[:, :1], x, True, False)
     statistics = np.empty((2, 8), np.float32)
     assert "empty" in channels.refuse_moments(statistics, x[:0])
     assert "contiguous" in channels.refuse_moments(statistics, np.ones((4, 8, 6), np.float32)[:, :, ::2])

@@ -18,7 +18,6 @@ ACTIVATIONS = (
     *("relu", "leaky_relu", "clip", "hardtanh", "elu", "gelu", "gelu_tanh", "silu", "mish", "sigmoid", "tanh"),
     *("hardsigmoid", "hardswish"),
 )
-FEWEST_ROWS = 8  # below that a linear layer reads its weight for every few numbers it gives: an epilogue costs nothing
 
 
 def run(graph: Graph) -> Graph:
@@ -52,11 +51,9 @@ def run(graph: Graph) -> Graph:
 
 
 def _takes_more(layer: Node) -> bool:
-    """A layer with many rows and without an activation yet, whose algorithm nobody chose."""
+    """A layer without an activation yet, whose algorithm nobody chose."""
     op: Any = layer.op
-    if isinstance(op, Linear):
-        return layer.shape[0] >= FEWEST_ROWS
-    if isinstance(op, Conv):
+    if isinstance(op, (Conv, Linear)):
         return op.algorithm == "auto"
     return isinstance(op, (FusedConv, FusedLinear)) and not op.activation
 

@@ -17,10 +17,19 @@ from pyconv.kernels.native import (
 )
 
 KERNELS = {
-    "conv": (Row("winograd", winograd.conv, winograd.refuse, winograd.decline), Row("direct", conv.conv)),
+    "conv": (
+        Row("winograd", winograd.conv, winograd.refuse, winograd.decline, winograd.pack_conv),
+        Row("direct", conv.conv, pack=conv.pack_conv),
+    ),
     "conv_backward_data": (
-        Row("winograd", winograd.conv_backward_data, winograd.refuse_backward_data, winograd.decline_backward_data),
-        Row("direct", conv.conv_backward_data),
+        Row(
+            "winograd",
+            winograd.conv_backward_data,
+            winograd.refuse_backward_data,
+            winograd.decline_backward_data,
+            winograd.pack_backward_data,
+        ),
+        Row("direct", conv.conv_backward_data, pack=conv.pack_backward_data),
     ),
     "conv_backward_weights": (Row("direct", conv.conv_backward_weights),),
     "max_pool": (Row("direct", pool.max_pool),),
@@ -33,10 +42,23 @@ KERNELS = {
     ),
     "unpool": (Row("direct", pool.unpool),),
     "gather": (Row("direct", pool.gather),),
-    "linear": (Row("direct", linear.linear, linear.refuse_linear),),
+    "linear": (Row("direct", linear.linear, linear.refuse_linear, pack=linear.pack_linear),),
     "matmul": (Row("direct", linear.matmul, linear.refuse_matmul),),
-    "fused_conv": (Row("parts", fused.fused_conv, fused.refuse_fused_conv),),
-    "fused_linear": (Row("parts", fused.fused_linear, fused.refuse_fused_linear),),
+    "fused_conv": (
+        Row(
+            "winograd",
+            fused.winograd_conv,
+            fused.refuse_winograd_conv,
+            fused.decline_winograd_conv,
+            fused.pack_winograd_conv,
+        ),
+        Row("direct", fused.direct_conv, fused.refuse_direct_conv, pack=fused.pack_direct_conv),
+        Row("parts", fused.conv_in_parts, fused.refuse_conv_in_parts),
+    ),
+    "fused_linear": (
+        Row("direct", linear.fused_linear, fused.refuse_direct_linear, pack=fused.pack_linear),
+        Row("parts", fused.linear_in_parts, fused.refuse_linear_in_parts),
+    ),
     "unary": (Row("vector", elementwise.unary, elementwise.refuse_unary),),
     "unary_backward": (Row("vector", elementwise.unary_backward, elementwise.refuse_unary_backward),),
     "binary": (

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pyconv.kernels.native.elementwise import UNARY
 from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
+from pyconv.kernels.native.packing import PackedWeights, pack, weights_pointer
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 
@@ -20,11 +22,25 @@ DIRECT, WINOGRAD = range(2)
 @fills_aligned
 def conv(y, x, w, b, spec, algorithm=DIRECT):
     """y = x ∗ w + b."""
-    x, w = aligned(x), aligned(w)
-    problem = describe(spec, x, w, y, algorithm)
-    bias = None if b is None else aligned(np.ascontiguousarray(b))
-    memory = workspace_for(lib.pyconv_conv_workspace, problem, FORWARD)
-    call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
+    x, w = aligned(x), _aligned_weights(w)
+    forward(describe(spec, x, w, y, algorithm), y, x, w, b)
+
+
+def forward(problem, y, x, w, b):
+    """The forward pass of a `pyconv_conv`."""
+    arrays = pointer(x), weights_pointer(w), pointer(_bias(b)), pointer(y)
+    call(lib.pyconv_conv_forward, problem, *arrays, workspace_for(lib.pyconv_conv_workspace, problem, FORWARD))
+
+
+def fused(problem, y, x, w, b, residual):
+    """The forward pass of a `pyconv_conv` with its epilogue."""
+    arrays = pointer(x), weights_pointer(w), pointer(_bias(b)), pointer(residual), pointer(y)
+    call(lib.pyconv_conv_fused, problem, *arrays, workspace_for(lib.pyconv_conv_workspace, problem, FORWARD))
+
+
+def pack_conv(y, x, w, b, spec, algorithm=DIRECT):
+    """What may stand for w in `conv` from now on, or None if nothing is gained."""
+    return pack(describe(spec, x, w, y, algorithm, packed=True), FORWARD, w)
 
 
 @fills_aligned
@@ -39,11 +55,18 @@ def conv_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
         if b is not None:
             dx += b.reshape(-1, *(1,) * len(size))
         return
-    dy, w = aligned(dy), aligned(w)
+    dy, w = aligned(dy), _aligned_weights(w)
     problem = describe(spec, dx, w, dy, algorithm)
-    bias = None if b is None else aligned(np.ascontiguousarray(b))
+    arrays = pointer(dy), weights_pointer(w), pointer(_bias(b)), pointer(dx)
     memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_DATA)
-    call(lib.pyconv_conv_backward_data, problem, pointer(dy), pointer(w), pointer(bias), pointer(dx), memory)
+    call(lib.pyconv_conv_backward_data, problem, *arrays, memory)
+
+
+def pack_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
+    """What may stand for w in `conv_backward_data` from now on, or None if nothing is gained."""
+    if spec.padding_mode != "zeros":
+        return None
+    return pack(describe(spec, dx, w, dy, algorithm, packed=True), BACKWARD_DATA, w)
 
 
 @fills_aligned
@@ -55,13 +78,31 @@ def conv_backward_weights(dw, dy, x, spec):
     call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
 
 
-def describe(spec: ConvSpec, x, w, y, algorithm: int = DIRECT) -> Any:
+def _aligned_weights(w):
+    return w if isinstance(w, PackedWeights) else aligned(w)
+
+
+def _bias(b):
+    return None if b is None else aligned(np.ascontiguousarray(b))
+
+
+def describe(
+    spec: ConvSpec, x, w, y, algorithm: int = DIRECT, packed: bool = False, activation: str = "", parameters=()
+) -> Any:
     """The `pyconv_conv` for arrays of these shapes and strides; x stands for dx, and so on."""
-    return _describe(spec, x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize, algorithm)
+    layouts = x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize
+    packed = packed or isinstance(w, PackedWeights)
+    return _describe(spec, *layouts, algorithm, packed, epilogue(activation, parameters))
+
+
+def epilogue(activation: str, parameters) -> tuple[int, tuple[float, float]]:
+    """An activation, or none if that is empty, and its parameters as C numbers them."""
+    first, second = (*map(float, parameters), 0.0, 0.0)[:2]
+    return UNARY[activation] if activation else -1, (first, second)
 
 
 @lru_cache(maxsize=256)
-def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm):
+def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm, packed, epilogue):
     lead = (1,) * (5 - len(x_shape))  # a missing depth or height is an axis of one
     none = (0,) * len(lead)
 
@@ -88,5 +129,8 @@ def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, 
             "padding_mode": PADDING_MODES.index(spec.padding_mode),
             "real_bits": 8 * itemsize,
             "algorithm": algorithm,
+            "packed": packed,
+            "activation": epilogue[0],
+            "parameters": epilogue[1],
         },
     )

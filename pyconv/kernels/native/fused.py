@@ -1,32 +1,95 @@
-"""Fused kernels in C, one call a part; a program makes them without coming back to Python in between."""
+"""Convolutions and linear layers with their epilogue.
+
+C adds the residual and applies the activation to outputs that it has just computed, while they are in cache. Where the
+residual does not lie as the result does, one call a part does the same.
+"""
 
 from __future__ import annotations
 
 from pyconv.kernels import choose
-from pyconv.kernels.native import elementwise, linear
+from pyconv.kernels.native import conv, elementwise, linear, winograd
+from pyconv.kernels.native.packing import unsupported_layer
 
 
-def fused_conv(y, x, w, b, residual, spec, activation, *parameters):
+def direct_conv(y, x, w, b, residual, spec, activation, *parameters):
+    """y = f(x ∗ w + b + residual)."""
+    _conv(conv.DIRECT, y, x, w, b, residual, spec, activation, parameters)
+
+
+def refuse_direct_conv(y, x, w, b, residual, spec, activation, *parameters):
+    return _refuse(y, x, w, residual, activation)
+
+
+def pack_direct_conv(y, x, w, b, residual, spec, *activation):
+    """What may stand for w from now on, or None if nothing is gained."""
+    return conv.pack_conv(y, x, w, b, spec)
+
+
+def winograd_conv(y, x, w, b, residual, spec, activation, *parameters):
+    """y = f(x ∗ w + b + residual)."""
+    _conv(conv.WINOGRAD, y, x, w, b, residual, spec, activation, parameters)
+
+
+def refuse_winograd_conv(y, x, w, b, residual, spec, activation, *parameters):
+    return winograd.refuse(y, x, w, b, spec) or _refuse(y, x, w, residual, activation)
+
+
+def decline_winograd_conv(y, x, w, b, residual, spec, *activation):
+    """Why it should not, although it can."""
+    return winograd.decline(y, x, w, b, spec)
+
+
+def pack_winograd_conv(y, x, w, b, residual, spec, *activation):
+    """What may stand for w from now on."""
+    return winograd.pack_conv(y, x, w, b, spec)
+
+
+def refuse_direct_linear(y, x, w, b, residual, activation, *parameters):
+    return linear.refuse_linear(y, x, w, b) or _refuse(y, x, w, residual, activation)
+
+
+def pack_linear(y, x, w, b, residual, *activation):
+    """What may stand for w from now on, or None if nothing is gained."""
+    return linear.pack_linear(y, x, w, b)
+
+
+def _conv(algorithm, y, x, w, b, residual, spec, activation, parameters):
+    problem = conv.describe(spec, x, w, y, algorithm, activation=activation, parameters=parameters)
+    conv.fused(problem, y, x, w, b, residual)
+
+
+def _refuse(y, x, w, residual, activation):
+    if activation and (activation not in elementwise.UNARY or activation == "power"):
+        return f"it has no {activation}"
+    if residual is None:
+        return unsupported_layer(w, y, x)
+    steps = zip(y.shape, y.strides, residual.strides, strict=True)
+    if any(n > 1 and step != other for n, step, other in steps):
+        return "the residual does not lie as the result does"
+    return unsupported_layer(w, y, x, residual)
+
+
+def conv_in_parts(y, x, w, b, residual, spec, activation, *parameters):
     """y = f(x ∗ w + b + residual)."""
     choose("conv", y, x, w, b, spec).function(y, x, w, b, spec)
-    _epilogue(y, residual, activation, parameters)
+    _finish(y, residual, activation, parameters)
 
 
-def refuse_fused_conv(y, x, w, b, residual, spec, activation, *parameters):
-    return _refuse(y, residual, activation, parameters)
+def refuse_conv_in_parts(y, x, w, b, residual, spec, activation, *parameters):
+    return _refuse_parts(y, residual, activation, parameters)
 
 
-def fused_linear(y, x, w, b, residual, activation, *parameters):
+def linear_in_parts(y, x, w, b, residual, activation, *parameters):
     """y = f(x · wᵀ + b + residual)."""
     linear.linear(y, x, w, b)
-    _epilogue(y, residual, activation, parameters)
+    _finish(y, residual, activation, parameters)
 
 
-def refuse_fused_linear(y, x, w, b, residual, activation, *parameters):
-    return linear.refuse_linear(y, x, w, b) or _refuse(y, residual, activation, parameters)
+def refuse_linear_in_parts(y, x, w, b, residual, activation, *parameters):
+    return linear.refuse_linear(y, x, w, b) or _refuse_parts(y, residual, activation, parameters)
 
 
-def _epilogue(y, residual, activation, parameters):
+def _finish(y, residual, activation, parameters):
     """y = f(y + residual), in place."""
     if residual is not None:
         elementwise.binary(y, y, residual, "add")
@@ -34,7 +97,7 @@ def _epilogue(y, residual, activation, parameters):
         elementwise.unary(y, y, activation, *parameters)
 
 
-def _refuse(y, residual, activation, parameters):
+def _refuse_parts(y, residual, activation, parameters):
     reason = None if residual is None else elementwise.refuse_binary(y, y, residual, "add")
     if reason is None and activation:
         reason = elementwise.refuse_unary(y, y, activation, *parameters)

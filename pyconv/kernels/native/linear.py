@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
+from pyconv.kernels.native import conv
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace_for
 from pyconv.kernels.native.loops import unsupported
+from pyconv.kernels.native.packing import PackedWeights, pack, unsupported_layer
 
-FEWEST_ROWS = 8  # below that packing the matrix costs more than the product
+FEWEST_ROWS = 8  # below that the matrix is read where it lies, or not at all
 
 
 def linear(y, x, w, b):
     """y (M, O) = x (M, I) · wᵀ + b."""
-    problem = _problem(x, w, y)
-    bias = None if b is None else np.ascontiguousarray(b)
-    memory = workspace_for(lib.pyconv_conv_workspace, problem, 0)
-    call(lib.pyconv_conv_forward, problem, pointer(x), pointer(w), pointer(bias), pointer(y), memory)
+    conv.forward(_problem(x, w, y), y, x, w, b)
 
 
 def refuse_linear(y, x, w, b):
-    if x.shape[0] < FEWEST_ROWS:
-        return f"it packs w, which does not pay for fewer than {FEWEST_ROWS} rows"
-    return unsupported(y, x, w)
+    return _refuse_few(x, w) or unsupported_layer(w, y, x)
+
+
+def pack_linear(y, x, w, b):
+    """What may stand for w in `linear` from now on, or None if nothing is gained."""
+    return pack(_problem(x, w, y, packed=True), conv.FORWARD, w)
+
+
+def fused_linear(y, x, w, b, residual, activation, *parameters):
+    """y = f(x · wᵀ + b + residual)."""
+    problem = _problem(x, w, y, activation=activation, parameters=parameters)
+    conv.fused(problem, y, x, w, b, residual)
+
+
+def _refuse_few(x, w):
+    """Few rows are multiplied with rows of w as they lie: to pack w would cost more than the product."""
+    contiguous = all(a.shape[1] == 1 or a.strides[1] == a.dtype.itemsize for a in (x, w))
+    if x.shape[0] < FEWEST_ROWS and not contiguous:
+        return f"it wants contiguous rows where they are fewer than {FEWEST_ROWS}"
+    return None
 
 
 def matmul(y, a, b, transpose_a, transpose_b):
@@ -37,18 +51,23 @@ def matmul(y, a, b, transpose_a, transpose_b):
 
 
 def refuse_matmul(y, a, b, transpose_a, transpose_b):
-    if a.shape[transpose_a] < FEWEST_ROWS:
-        return f"it packs b, which does not pay for fewer than {FEWEST_ROWS} rows"
-    return unsupported(y, a, b)
+    few = None
+    if not transpose_a or transpose_b:
+        few = _refuse_few(a.T if transpose_a else a, b if transpose_b else b.T)
+    elif a.shape[1] < FEWEST_ROWS:
+        few = f"it packs b, which does not pay for fewer than {FEWEST_ROWS} rows"
+    return few or unsupported(y, a, b)
 
 
-def _problem(x, w, y):
+def _problem(x, w, y, packed=False, activation="", parameters=()):
     """y (M, O) = x (M, I) · wᵀ (I, O) as a convolution over M pixels."""
-    return _describe(x.shape, x.strides, w.shape, w.strides, y.strides, x.itemsize)
+    packed = packed or isinstance(w, PackedWeights)
+    epilogue = conv.epilogue(activation, parameters)
+    return _describe(x.shape, x.strides, w.shape, w.strides, y.strides, x.itemsize, packed, epilogue)
 
 
 @lru_cache(maxsize=256)
-def _describe(x_shape, x_strides, w_shape, w_strides, y_strides, itemsize):
+def _describe(x_shape, x_strides, w_shape, w_strides, y_strides, itemsize, packed, epilogue):
     def matrix(strides):
         rows, columns = (s // itemsize for s in strides)
         return [0, columns, 0, 0, rows]
@@ -71,5 +90,8 @@ def _describe(x_shape, x_strides, w_shape, w_strides, y_strides, itemsize):
             "w_strides": [*(s // itemsize for s in w_strides), 0, 0, 0],
             "padding_mode": 0,
             "real_bits": 8 * itemsize,
+            "packed": packed,
+            "activation": epilogue[0],
+            "parameters": epilogue[1],
         },
     )

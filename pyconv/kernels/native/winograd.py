@@ -28,6 +28,16 @@ def conv_backward_data(dx, dy, w, b, spec):
     direct.conv_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
 
 
+def pack_conv(y, x, w, b, spec):
+    """What may stand for w in `conv` from now on."""
+    return direct.pack_conv(y, x, w, b, spec, direct.WINOGRAD)
+
+
+def pack_backward_data(dx, dy, w, b, spec):
+    """What may stand for w in `conv_backward_data` from now on."""
+    return direct.pack_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
+
+
 def refuse(y, x, w, b, spec):
     """Why it cannot compute y."""
     return _refuse(direct.FORWARD, spec, x, w, y)

@@ -1,0 +1,49 @@
+"""Weights packed once, for many calls of one convolution or linear layer, as a plan has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyconv.kernels.native.library import aligned, ffi, lib, pointer, workspace
+from pyconv.kernels.native.loops import unsupported
+from pyconv.kernels.threads import get_num_threads
+
+_ALIGNMENT = 64  # bytes: a cache line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedWeights:
+    """Stands for an array of weights in calls like the one that it was packed for, under the same instruction set."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # of the array
+    dtype: np.dtype
+    address: Any  # of the packed weights, which it keeps alive
+    nbytes: int
+
+
+def pack(problem: Any, pass_: int, w: np.ndarray) -> PackedWeights | None:
+    """Weights as a pass of a problem described for packed ones wants them; None if it wants them as they lie."""
+    size = lib.pyconv_conv_packed_size(problem, pass_)
+    if size == 0:
+        return None
+    buffer = np.empty(size + _ALIGNMENT, np.uint8)
+    begin = -buffer.__array_interface__["data"][0] % _ALIGNMENT
+    memory = ffi.from_buffer("char[1]", buffer[begin:])
+    threads = get_num_threads()
+    scratch = workspace(lib.pyconv_conv_workspace(problem, pass_, threads))
+    lib.pyconv_conv_pack(problem, pass_, pointer(aligned(w)), memory, scratch, threads)
+    return PackedWeights(w.shape, w.strides, w.dtype, memory, size)
+
+
+def unsupported_layer(w: np.ndarray | PackedWeights, *arrays: np.ndarray) -> str | None:
+    """Why C cannot take these weights and arrays, or None."""
+    return unsupported(*arrays) if isinstance(w, PackedWeights) else unsupported(*arrays, w)
+
+
+def weights_pointer(w: np.ndarray | PackedWeights) -> Any:
+    """The address of weights, packed or not."""
+    return w.address if isinstance(w, PackedWeights) else pointer(w)
