@@ -103,7 +103,9 @@ class TrainingStep:
             value = mean_loss(self.loss, output, batch.y, batch.weights)
             if batch.shares is not None:
                 share = Cast(value.dtype)(F.reshape(batch.shares[number : number + 1], ()))
-                value = value * share + mean_loss(self.loss, output, batch.partner_y, batch.partner_weights) * (1 - share)
+                value = value * share + mean_loss(self.loss, output, batch.partner_y, batch.partner_weights) * (
+                    1 - share
+                )
             return value, (output, updates)
 
         (value, (output, updates)), grads = value_and_grad(cost, has_aux=True)(params)

@@ -149,4 +149,3 @@ def _same(a: Graph, b: Graph) -> bool:
         return False
     pairs = zip(a.constants(), b.constants(), strict=True)
     return all(np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f") for x, y in pairs)
-

@@ -20,9 +20,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
 }
 
 
-def optimize(
-    graph: Graph, watch: Callable[[str, Graph], None] | None = None, recomputing: bool = False
-) -> Graph:
+def optimize(graph: Graph, watch: Callable[[str, Graph], None] | None = None, recomputing: bool = False) -> Graph:
     """The graph after all passes; `watch(name, graph)` sees it before the first, as "traced", and after each.
 
     With `recomputing` the pass `recompute`, which trades time for memory, comes last.

@@ -10,7 +10,9 @@ that takes elementwise ops alone, on what is kept anyway. It does so as long as 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import accumulate
+from math import inf
 
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import VIEWS
@@ -21,19 +23,20 @@ from pyconv.ops.random import DropoutMask
 
 CHEAP = (Add, Sub, Mul, Div, Maximum, Minimum, Where, Cast, Unary, Normalize, BatchNorm, DropoutMask)
 LEAST_SHARE = 1 / 1000  # of the largest sum: smaller arrays are not worth a step
+LONGEST = 6  # ops in a row: two residual sums with what comes before and after each
 
 
 def run(graph: Graph) -> Graph:
     """The graph with cheap results computed twice, if fewer bytes are needed at one time."""
     while True:
-        lives = _Lives(graph)
+        lives = Lives(graph)
         changed = _without(graph, lives, _recomputable(graph, lives))
-        if changed is None or _Lives(changed).most >= lives.most:
+        if changed is None or Lives(changed).most >= lives.most:
             return graph
         graph = changed
 
 
-class _Lives:
+class Lives:
     """From when until when each array of a graph is needed, and when most bytes are.
 
     Times are places in the order of the nodes. A view is its source's memory.
@@ -75,45 +78,50 @@ class _Lives:
         return next(time for time in self.reads[id(node)] if time > self.peak)
 
 
-def _recomputable(graph: Graph, lives: _Lives) -> set[int]:
-    """The ids of what can be computed again, and of what is not kept either and so must be for that."""
-    chosen: set[int] = set()
+def _recomputable(graph: Graph, lives: Lives) -> dict[int, int]:
+    """What can be computed again, and what is not kept either and so must be for that: id -> ops in a row."""
+    chosen: dict[int, int] = {}
     for node in graph.nodes[: lives.peak]:
         if isinstance(node.op, CHEAP) and lives.are_across(node) and nbytes(node) >= LEAST_SHARE * lives.most:
-            chain: set[int] = set()
-            if all(_follows(i, node, lives, chosen, chain) for i in node.inputs):
-                chosen |= chain | {id(node)}
+            chain: dict[int, int] = {}
+            if _length(node, node, lives, chosen, chain) <= LONGEST:
+                chosen |= chain
     return chosen
 
 
-def _follows(given: Node | None, node: Node, lives: _Lives, chosen: set[int], chain: set[int]) -> bool:
-    """Whether an input is there when the node is computed again; what is to be computed for that goes into `chain`."""
-    if given is None:
-        return True
-    given = source(given)
+def _length(node: Node, goal: Node, lives: Lives, chosen: dict[int, int], chain: dict[int, int]) -> float:
+    """How many ops in a row compute a node again on the way to `goal`, all of which go into `chain`."""
+    if id(node) not in chosen and id(node) not in chain:
+        before = [0.0]
+        for i in node.inputs:
+            given = None if i is None else source(i)
+            if given is None or _is_there(given, goal, lives, chosen):
+                continue
+            before.append(_length(given, goal, lives, chosen, chain) if isinstance(given.op, CHEAP) else inf)
+        if max(before) == inf:
+            return inf
+        chain[id(node)] = int(max(before)) + 1
+    return chosen.get(id(node)) or chain[id(node)]
+
+
+def _is_there(given: Node, goal: Node, lives: Lives, chosen: dict[int, int]) -> bool:
+    """Whether an input is in memory when `goal` is computed again."""
     if given.op is None or given.value is not None:
         return True
-    if lives.are_across(given):
-        if id(given) in chosen:
-            return False
-        if lives.reads[id(given)][-1] >= lives.first_after(node):
-            return True
-    if 16 * nbytes(given) <= nbytes(node):  # moments of channels, say: they may as well be kept
-        return True
-    if not isinstance(given.op, CHEAP) or id(given) in chosen:
+    if id(given) in chosen:
         return False
-    chain.add(id(given))
-    return all(_follows(i, node, lives, chosen, chain) for i in given.inputs)
+    kept = lives.are_across(given) and lives.reads[id(given)][-1] >= lives.first_after(goal)
+    return kept or 16 * nbytes(given) <= nbytes(goal)  # moments of channels, say: they may as well be kept
 
 
-def _without(graph: Graph, lives: _Lives, chosen: set[int]) -> Graph | None:
+def _without(graph: Graph, lives: Lives, chosen: Container[int]) -> Graph | None:
     """The graph in which whatever runs after the peak reads results that are computed there anew."""
     if not chosen:
         return None
     again: dict[int, Node] = {}
 
     def anew(node: Node) -> Node:
-        if id(source(node)) not in chosen or lives.time[id(node)] >= lives.peak:
+        if id(source(node)) not in chosen or lives.time[id(node)] > lives.peak:
             return node
         if id(node) not in again:
             inputs = tuple(None if i is None else anew(i) for i in node.inputs)
@@ -123,8 +131,10 @@ def _without(graph: Graph, lives: _Lives, chosen: set[int]) -> Graph | None:
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
         if lives.time[id(node)] <= lives.peak:
             return None
-        late = tuple(anew(i) if i is old and i is not None else i for i, old in zip(inputs, node.inputs, strict=True))
-        return None if late == inputs else Node(node.op, late, node.shape, node.dtype, name=node.name)
+        late = tuple(i if i is None or i is not old else anew(i) for i, old in zip(inputs, node.inputs, strict=True))
+        if all(a is b for a, b in zip(late, inputs, strict=True)):
+            return None
+        return Node(node.op, late, node.shape, node.dtype, name=node.name)
 
     return graph.rewrite(change)
 
