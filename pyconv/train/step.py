@@ -38,8 +38,8 @@ class Inputs(NamedTuple):
 
     def part(self, begin: int, end: int) -> Inputs:
         """Some of the samples."""
-        *by_sample, shares = self
-        return Inputs(*(None if a is None else a[begin:end] for a in by_sample), shares)
+        by_sample = {name: a[begin:end] for name, a in self._asdict().items() if a is not None and name != "shares"}
+        return Inputs(**by_sample, shares=self.shares)
 
 
 @dataclass(frozen=True)

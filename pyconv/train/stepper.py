@@ -49,6 +49,11 @@ class Compiled:
         Compute cheap activations again in the backward pass rather than keep them.
     """
 
+    _plan: Any
+    _kind: Any  # of what the plan is for
+    _own: State  # the arrays that the plan writes: the model's own, and others for the rest
+    _refused: Any  # the kind that cannot be recorded
+
     def __init__(self, recompute: bool = False):
         self.recompute = recompute
         self._forget()
@@ -77,10 +82,8 @@ class Compiled:
         return loss, output, state
 
     def _forget(self) -> None:
-        self._plan: Any = None
-        self._kind: Any = None  # of what the plan is for
-        self._own: State = {}  # the arrays that the plan writes: the model's own, and others for the rest
-        self._refused: Any = None
+        self._plan = self._kind = self._refused = None
+        self._own = {}
 
     def _compile(self, step: TrainingStep, state: State, inputs: Inputs) -> str | None:
         """Make the plan; None, or why that cannot be."""
@@ -120,7 +123,8 @@ class Compiled:
         return {"recompute": self.recompute}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.recompute = state["recompute"]
+        self._forget()
 
 
 def compile_recordable(step: TrainingStep, state: State, inputs: Inputs, recompute: bool) -> Plan:
@@ -147,5 +151,5 @@ def _same(a: Graph, b: Graph) -> bool:
     """Whether two graphs compute the same, constants included."""
     if [node.op for node in a.nodes] != [node.op for node in b.nodes]:
         return False
-    pairs = zip(a.constants(), b.constants(), strict=True)
-    return all(np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f") for x, y in pairs)
+    pairs = [[np.asarray(node.value) for node in pair] for pair in zip(a.constants(), b.constants(), strict=True)]
+    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in pairs)

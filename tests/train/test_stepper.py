@@ -181,9 +181,9 @@ def test_errors_are_those_of_eager_steps(data):
         before = {n: a.tobytes() for n, a in trainer.model.state_dict().items()}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with pytest.raises(ValueError, match="must lie in 0 … 2|must hold integers in 0 … 2"):
+            with pytest.raises(ValueError, match=r"must lie in 0 … 2|must hold integers in 0 … 2"):
                 trainer.train_on_batch(data.x[:4], np.array([0, 1, 2, 3]))
-            with pytest.raises(ValueError, match="channels|shape"):
+            with pytest.raises(ValueError, match=r"channels|shape"):
                 trainer.train_on_batch(data.x[:4, :1], data.y[:4])
         assert {n: a.tobytes() for n, a in trainer.model.state_dict().items()} == before
 
