@@ -105,3 +105,20 @@ def test_random_masks_are_drawn_again_alike():
     for a, b in zip(model.buffers(), twin.buffers(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert plans[1].memory < 0.8 * plans[0].memory
+
+
+def test_parameters_are_updated_as_soon_as_their_gradient_is_known():
+    """So of six gradients of one size no more than two are needed at one time."""
+    model = nn.Sequential(*(nn.Linear(200, 200, bias=False) for _ in range(6))).astype(np.float64)
+    twin = copy.deepcopy(model)
+    x, y = normal(4, 200), np.arange(4)
+    optimizer = optim.SGD(lr=0.1, momentum=0.9)
+    plan = compile_training_step(model, "cross_entropy", optimizer, x, y)
+    assert plan.memory < 3.5 * model[0].weight.nbytes
+    params, state = dict(twin.named_parameters()), optimizer.init(dict(twin.named_parameters()))
+    for _ in range(3):
+        plan(x, y)
+        loss = value_and_grad(lambda p: F.cross_entropy(nn.functional_call(twin, p, x)[0], y))
+        params, state = optimizer.update(params, loss(params)[1], state)
+    for name, array in model.named_parameters():
+        np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)

@@ -6,7 +6,18 @@
 from collections.abc import Callable
 
 from pyconv.graph.graph import Graph
-from pyconv.graph.passes import batch_norm, common, constants, epilogue, flatten, identities, recompute, saved, unused
+from pyconv.graph.passes import (
+    batch_norm,
+    common,
+    constants,
+    epilogue,
+    flatten,
+    identities,
+    recompute,
+    saved,
+    sooner,
+    unused,
+)
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {
     "identities": identities.run,
@@ -17,6 +28,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "flatten": flatten.run,
     "epilogue": epilogue.run,
     "unused": unused.run,
+    "sooner": sooner.run,
 }
 
 
