@@ -69,6 +69,7 @@ def compile_step(
     precision: str = "float32",
     threads: int | None = None,
     dump: str | PathLike[str] | None = None,
+    recompute: bool = False,
 ) -> Plan:
     """Compile a step that changes a state: of training, say, whose parameters and optimizer state it updates in place.
 
@@ -80,6 +81,9 @@ def compile_step(
         In dicts, lists and tuples. The plan keeps these very arrays, and each call writes the new state into them.
     *examples, precision, threads, dump
         As for `compile`; the examples are those of the inputs.
+    recompute : bool
+        Compute cheap intermediate results again where that takes less memory than to keep them: the activations of a
+        network in its backward pass.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def compile_step(
             raise ValueError(f"the arrays of the state must be writeable and aligned, and {name} is not")
     if any(np.may_share_memory(a, b) for i, a in enumerate(held) for b in held[:i]):
         raise ValueError("the arrays of the state must not share memory")
-    return Plan(function, _layouts(examples, precision), _threads(threads), dump, state)
+    return Plan(function, _layouts(examples, precision), _threads(threads), dump, state, recompute)
 
 
 def _layouts(examples: Sequence[Any], precision: str) -> list[ArrayLayout]:

@@ -56,9 +56,11 @@ class Plan:
         threads: int | None = None,
         dump: str | PathLike[str] | None = None,
         state: Any = None,
+        recompute: bool = False,
     ):
         self._function: Callable[..., Any] | None = function
         self._state = state
+        self._recompute = recompute
         self._backend = kernels.get_backend()
         self._threads = threads
         self._lock = threading.Lock()
@@ -201,7 +203,7 @@ class Plan:
             variant = self._variants.get((layouts, outputs))
             if variant is None:
                 with kernels.backend(self._backend), num_threads(self._threads or get_num_threads()):
-                    variant = _Variant(self._function, layouts, outputs, dump, self._state)
+                    variant = _Variant(self._function, layouts, outputs, dump, self._state, self._recompute)
                 self._variants[layouts, outputs] = variant
                 if len(self._variants) > VARIANTS:
                     self._variants.popitem(last=False)
@@ -220,10 +222,11 @@ class _Variant:
         output_strides: tuple[Strides, ...] | None,
         dump: str | PathLike[str] | None,
         state: Any,
+        recompute: bool,
     ):
         fixed = leaves(state)
         traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
-        self.graph = optimize(traced, None if dump is None else dump_to(dump))
+        self.graph = optimize(traced, None if dump is None else dump_to(dump), recompute)
         results = zip(self.graph.outputs, self.graph.targets, strict=True)
         shapes = [(o.shape, o.dtype) for o, target in results if target is None]
         strides = output_strides or [contiguous(shape, dtype.itemsize) for shape, dtype in shapes]

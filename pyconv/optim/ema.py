@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pyconv.optim.optimizer import State, check
+import pyconv.functional as F
+from pyconv.optim.optimizer import State, check, scalar
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class EMA:
 
     def update(self, params: Mapping[str, Any], state: State) -> State:
         """The state after a step of training that gave `params`; nothing that was given is changed."""
-        step = int(state["step"]) + 1
-        decay = min(self.decay, (1 + step) / (10 + step)) if self.warm_up else self.decay
-        # in this form what does not change is averaged to itself, to the bit
-        average = {name: held + (params[name] - held) * (1 - decay) for name, held in state["params"].items()}
-        return {"step": np.asarray(step, np.int64), "params": average}
+        step = state["step"] + 1
+        decay = F.minimum((1 + step) / (10 + step), self.decay) if self.warm_up else self.decay
+        average = {}
+        for name, held in state["params"].items():
+            share = scalar(1 - decay, held) if self.warm_up else 1 - decay
+            # in this form what does not change is averaged to itself, to the bit
+            average[name] = held + (params[name] - held) * share
+        return {"step": np.asarray(step) if isinstance(step, np.generic) else step, "params": average}

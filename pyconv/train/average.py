@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,14 @@ def as_ema(ema: float | optim.EMA | None) -> optim.EMA | None:
     return ema if isinstance(ema, optim.EMA) else optim.EMA(ema, warm_up=True) if ema else None
 
 
-def averaged_arrays(model: nn.Module) -> dict[str, np.ndarray]:
+def averaged(params: Mapping[str, Any], buffers: Mapping[str, Any]) -> dict[str, Any]:
     """What is averaged: the parameters, and the buffers that hold statistics of training."""
-    buffers = {name: array for name, array in model.named_buffers() if array.dtype.kind == "f"}
-    return {**dict(model.named_parameters()), **buffers}
+    return {**params, **{name: array for name, array in buffers.items() if array.dtype.kind == "f"}}
+
+
+def averaged_arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    """What is averaged of a model."""
+    return averaged(dict(model.named_parameters()), dict(model.named_buffers()))
 
 
 def averaged_model(model: nn.Module, average: Mapping[str, np.ndarray]) -> nn.Module:

@@ -6,21 +6,25 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import pyconv.functional as F
+from pyconv.ops.elementwise import Cast
 
 
-def _binary(output: Any, target: np.ndarray, reduction: str = "mean") -> Any:
+def _binary(output: Any, target: Any, reduction: str = "mean") -> Any:
     return F.binary_cross_entropy_with_logits(output, _like(output, target), reduction=reduction)
 
 
-def _mse(output: Any, target: np.ndarray, reduction: str = "mean") -> Any:
+def _mse(output: Any, target: Any, reduction: str = "mean") -> Any:
     return F.mse_loss(output, _like(output, target), reduction=reduction)
 
 
-def _l1(output: Any, target: np.ndarray, reduction: str = "mean") -> Any:
+def _l1(output: Any, target: Any, reduction: str = "mean") -> Any:
     return F.l1_loss(output, _like(output, target), reduction=reduction)
+
+
+def _hinge(output: Any, target: Any, reduction: str = "mean") -> Any:
+    of_classes = target.dtype.kind in "iu" and (output.ndim, target.ndim) == (2, 1)
+    return F.hinge_loss(output, target if of_classes else Cast(output.dtype)(target), reduction=reduction)
 
 
 LOSSES: dict[str, Callable[..., Any]] = {
@@ -28,7 +32,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "binary_cross_entropy": _binary,
     "mse": _mse,
     "l1": _l1,
-    "hinge": F.hinge_loss,
+    "hinge": _hinge,
 }
 
 
@@ -45,14 +49,17 @@ def as_loss(loss: str | Callable[..., Any], label_smoothing: float = 0.0) -> Cal
     return LOSSES[loss]
 
 
-def weighted(loss: Callable[..., Any], output: Any, target: np.ndarray, weights: np.ndarray) -> Any:
-    """The mean of a named loss in which each sample counts as its weight says."""
+def mean_loss(loss: Callable[..., Any], output: Any, target: Any, weights: Any = None) -> Any:
+    """The mean over a batch; with weights, of a named loss in which each sample counts as its weight says."""
+    if weights is None:
+        return loss(output, target)
     each = loss(output, target, reduction="none")
     if each.ndim > 1:
         each = F.mean(F.reshape(each, (each.shape[0], -1)), 1)
-    return F.sum(F.mul(each, weights.astype(each.dtype))) / max(float(weights.sum()), 1e-12)
+    weights = Cast(each.dtype)(weights)
+    return F.sum(F.mul(each, weights)) / F.maximum(F.sum(weights), 1e-12)
 
 
-def _like(output: Any, target: np.ndarray) -> np.ndarray:
+def _like(output: Any, target: Any) -> Any:
     """Targets in the shape and dtype of the output: labels (N,) fit an output (N, 1)."""
-    return np.asarray(target, output.dtype).reshape(output.shape)
+    return F.reshape(Cast(output.dtype)(target), tuple(output.shape))

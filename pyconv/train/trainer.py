@@ -21,14 +21,15 @@ from pyconv.data.augment import as_augment
 from pyconv.data.dataset import ArrayDataset, as_float
 from pyconv.data.loader import Batch, Loader
 from pyconv.train import checkpoint
-from pyconv.train.average import as_ema, averaged_arrays, averaged_model
+from pyconv.train.average import as_ema, averaged_model
 from pyconv.train.callbacks import Callback, StopOnNaN
 from pyconv.train.history import History
 from pyconv.train.interrupt import Deferred, deferred_signals
-from pyconv.train.losses import as_loss
+from pyconv.train.losses import as_loss, mean_loss
 from pyconv.train.metrics import Sums, as_metrics
 from pyconv.train.progress import Progress
-from pyconv.train.step import Mixup, Objective, loss_and_gradients
+from pyconv.train.step import Inputs, Mixup, TrainingStep, sample_weights
+from pyconv.train.stepper import Compiled, Eager
 
 
 class Trainer:
@@ -67,6 +68,12 @@ class Trainer:
         Batches that a thread prepares ahead.
     progress : bool
         Show a bar on a terminal, else a line an epoch.
+    compiled : bool
+        Compile the whole step, from forward to update, into one plan. Without, it runs op by op, which is for looking
+        into it; the two agree to rounding. A model that cannot be recorded, since it looks at the values of its
+        activations, runs op by op in any case, after a warning.
+    recompute : bool
+        Compute cheap activations again in the backward pass rather than keep them: less memory, some more time.
 
     Attributes
     ----------
@@ -106,6 +113,8 @@ class Trainer:
         seed: int = 0,
         prefetch: int = 2,
         progress: bool = True,
+        compiled: bool = True,
+        recompute: bool = False,
     ):
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, not {accumulate}")
@@ -113,6 +122,8 @@ class Trainer:
             raise ValueError(f"seed must be at least 0, not {seed}")
         if not mixup >= 0:
             raise ValueError(f"mixup must be at least 0, not {mixup}")
+        if recompute and not compiled:
+            raise ValueError("recompute must be False for a trainer that does not compile its step")
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a Module, not {type(model).__name__}")
         if not (schedule is None or callable(schedule)):
@@ -130,6 +141,7 @@ class Trainer:
         self.accumulate = accumulate
         self.seed = seed
         self.prefetch = prefetch
+        self._stepper = Compiled(recompute) if compiled else Eager()
         self.history = History()
         self.run: dict[str, Any] = {}
         self.epoch = self.batch = self.step = 0
@@ -218,11 +230,12 @@ class Trainer:
         """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``."""
         data = as_dataset(data)
         self._check_fits(data)
-        sums, objective, model = Sums(self.metrics, len(data.classes)), self._objective(), self.averaged_model
+        sums, model = Sums(self.metrics, len(data.classes)), self.averaged_model
         with _mode(model, training=False):
             for batch in Loader(data, batch_size, prefetch=0).batches():
-                output = model(self._inputs(batch.x))
-                sums.add(float(objective(output, batch)), output, batch.y)
+                batch = batch._replace(x=self._inputs(batch.x))
+                output, weights = model(batch.x), sample_weights(batch, self.class_weights)
+                sums.add(float(mean_loss(self.loss, output, batch.y, weights)), output, batch.y)
         return sums.values()
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -287,33 +300,19 @@ class Trainer:
     def _update(self, batch: Batch) -> tuple[float, np.ndarray]:
         """One step of the optimizer; the batch's loss and the model's outputs from before it."""
         batch = batch._replace(x=self._inputs(batch.x))
-        params = dict(self.model.named_parameters())
-        if self.optimizer_state is None:
-            self.optimizer_state = self.optimizer.init(params)
-        if self.ema is not None and self.ema_state is None:
-            self.ema_state = self.ema.init(averaged_arrays(self.model))
+        batch = batch._replace(weights=sample_weights(batch, self.class_weights))
+        inputs = Inputs(batch.x, batch.y, batch.weights)
+        if self.mixup:
+            inputs = Mixup(self.mixup, self.seed).inputs(batch, self.epoch, self.accumulate)
+        step = TrainingStep(self.model, self.loss, self.optimizer, self.ema, self.accumulate)
+        state = step.state(self.optimizer_state, self.ema_state)
         if self.schedule is not None:
-            lr = self.optimizer_state["lr"]
-            self.optimizer_state["lr"] = np.asarray(self.schedule(self.step), np.asarray(lr).dtype)
-        mixup = None if self.mixup == 0 else Mixup(self.mixup, self.seed)
-        loss, grads, output = loss_and_gradients(
-            self.model,
-            params,
-            self._objective(),
-            batch,
-            self.accumulate,
-            mixup and (lambda part, number: mixup.mix(part, self.epoch, number)),
-        )
-        if not np.isfinite(loss):
-            return loss, output  # the weights stay as they were before the loss was lost
-        new, self.optimizer_state = self.optimizer.update(params, grads, self.optimizer_state)
-        for name, array in params.items():
-            np.copyto(array, new[name])
-        if self.ema is not None:
-            assert self.ema_state is not None  # since the first step
-            self.ema_state = self.ema.update(averaged_arrays(self.model), self.ema_state)
-        self.step += 1
-        return loss, output
+            state["optimizer"]["lr"] = np.asarray(self.schedule(self.step), np.asarray(state["optimizer"]["lr"]).dtype)
+        loss, output, state = self._stepper.run(step, state, inputs)
+        self.optimizer_state, self.ema_state = state["optimizer"], state["average"] or None
+        if np.isfinite(loss):
+            self.step += 1
+        return float(loss), output
 
     # --- saving
 
@@ -333,9 +332,6 @@ class Trainer:
     def _each(self, moment: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, moment)(self, *arguments)
-
-    def _objective(self) -> Objective:
-        return Objective(self.loss, self.class_weights)
 
     def begin_sums(self, num_classes: int) -> None:
         """Begin an epoch's figures anew."""

@@ -6,7 +6,18 @@
 from collections.abc import Callable
 
 from pyconv.graph.graph import Graph
-from pyconv.graph.passes import batch_norm, common, constants, epilogue, flatten, identities, saved, unused
+from pyconv.graph.passes import (
+    batch_norm,
+    common,
+    constants,
+    epilogue,
+    flatten,
+    identities,
+    recompute,
+    saved,
+    sooner,
+    unused,
+)
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {
     "identities": identities.run,
@@ -17,14 +28,18 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "flatten": flatten.run,
     "epilogue": epilogue.run,
     "unused": unused.run,
+    "sooner": sooner.run,
 }
 
 
-def optimize(graph: Graph, watch: Callable[[str, Graph], None] | None = None) -> Graph:
-    """The graph after all passes; `watch(name, graph)` sees it before the first, as "traced", and after each."""
+def optimize(graph: Graph, watch: Callable[[str, Graph], None] | None = None, recomputing: bool = False) -> Graph:
+    """The graph after all passes; `watch(name, graph)` sees it before the first, as "traced", and after each.
+
+    With `recomputing` the pass `recompute`, which trades time for memory, comes last.
+    """
     if watch is not None:
         watch("traced", graph)
-    for name, run in PASSES.items():
+    for name, run in {**PASSES, **({"recompute": recompute.run} if recomputing else {})}.items():
         graph = run(graph)
         if watch is not None:
             watch(name, graph)
