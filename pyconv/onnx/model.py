@@ -235,7 +235,9 @@ def _check_order(calls: list[Call], known: set[str], outputs: dict[str, ValueInf
         for name in call.reads:
             if name not in have:
                 if name in made:
-                    raise ModelError(f"{call.label} reads {name!r} before it is made: nodes in a cycle, or out of order")
+                    raise ModelError(
+                        f"{call.label} reads {name!r} before it is made: nodes in a cycle, or out of order"
+                    )
                 raise ModelError(f"{call.label} reads {name!r}, which is no input, initializer or result of a node")
             last_read[name] = number
         for name in call.outputs:

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from pyconv.onnx.model import Call
+from pyconv.onnx.model import Call, Model
 
 VERSIONS = 8  # evaluators that a node keeps, one for the types of its inputs
 
@@ -16,14 +16,16 @@ VERSIONS = 8  # evaluators that a node keeps, one for the types of its inputs
 class ReferenceNode:
     """One node, ready to run on whatever values it gets: arrays, lists of them, or None."""
 
-    def __init__(self, call: Call, opsets: dict[str, int]):
+    def __init__(self, call: Call, model: Model):
         self.call = call
-        self._imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+        self.constants = {name: model.constants[name] for name in call.reads if name in model.constants}
+        self._imports = [helper.make_opsetid(domain, version) for domain, version in model.opsets.items()]
         self._evaluators: dict[Any, ReferenceEvaluator] = {}
 
     def __call__(self, values: dict[str, Any]) -> list[Any]:
         """The node's results for values by name."""
-        feeds = {name: values[name] for name in dict.fromkeys(self.call.reads)}
+        known = {**self.constants, **values}
+        feeds = {name: known[name] for name in dict.fromkeys(self.call.reads)}
         key = tuple(value.dtype if isinstance(value, np.ndarray) else type(value) for value in feeds.values())
         evaluator = self._evaluators.get(key)
         if evaluator is None:

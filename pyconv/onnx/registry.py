@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pyconv.onnx.errors import ModelError
 from pyconv.ops.node import Node
 
 
@@ -47,6 +48,8 @@ class Operator:
             attributes = {**attributes, "outputs": outputs}
         try:
             made = self.function(*inputs, **attributes)
+        except ModelError:
+            raise
         except (ValueError, TypeError, IndexError) as error:  # what our kernels refuse is the reference's to judge
             raise UnsupportedError(str(error)) from error
         made = made if isinstance(made, tuple) else (made,)
@@ -93,6 +96,11 @@ def names() -> list[str]:
 def is_known(*values: Any) -> bool:
     """Whether all of them are arrays (or left out), so that their values can be looked at."""
     return all(type(value) is not Node for value in values)
+
+
+def is_plain(dtype: np.dtype) -> bool:
+    """Whether plans hold arrays of this dtype: NumPy's own numbers and truth values."""
+    return dtype.kind in "biufc" and dtype.isbuiltin == 1
 
 
 def static(value: Any) -> np.ndarray:

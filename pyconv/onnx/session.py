@@ -178,7 +178,7 @@ class Session:
 
 def _alive(model: Model) -> list[list[str]]:
     """For each place in the model the names from before it that are read from there on."""
-    first = {name: 0 for name in (*model.inputs, *model.optional)}
+    first = dict.fromkeys((*model.inputs, *model.optional), 0)
     for number, call in enumerate(model.calls):
         first |= {name: number + 1 for name in call.outputs if name}
     begins: list[list[str]] = [[] for _ in range(len(model.calls) + 1)]
@@ -227,9 +227,7 @@ def _info(declared: ValueInfoProto) -> ValueInfo:
 def _shape_of(declared: TypeProto) -> list[int | str | None]:
     if declared.WhichOneof("value") != "tensor_type":
         return []
-    return [
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in declared.tensor_type.shape.dim
-    ]
+    return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in declared.tensor_type.shape.dim]
 
 
 def _type_text(declared: TypeProto) -> str:

@@ -21,10 +21,9 @@ from pyconv.graph.plan import Plan
 from pyconv.onnx import operators  # noqa: F401  (registers them)
 from pyconv.onnx.model import Call, Model
 from pyconv.onnx.reference import ReferenceNode
-from pyconv.onnx.registry import UndecidedError, UnsupportedError, find
+from pyconv.onnx.registry import UndecidedError, UnsupportedError, find, is_plain
 from pyconv.ops.node import Node
 
-PLAIN = "biufc"  # kinds of dtypes that plans hold: no strings and no objects
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
@@ -122,7 +121,7 @@ class Recorder:
             position += 1
         if position == self.begin:
             call = self.model.calls[position]
-            node = ReferenceNode(call, self.model.opsets)
+            node = ReferenceNode(call, self.model)
             return Foreign(self.begin, position + 1, node, reason, self._done(call.reads, position + 1))
         return self._stretch(position, threads)
 
@@ -141,7 +140,7 @@ class Recorder:
             raise UnsupportedError("a value that is no array")
         if name in self.statics:
             return value
-        if value.dtype.kind not in PLAIN:
+        if not is_plain(value.dtype):
             raise UnsupportedError(str(value.dtype))
         self.inputs[name] = Node.placeholder(value.shape, value.dtype, name)
         return self.inputs[name]
@@ -156,13 +155,13 @@ class Recorder:
                 raise UnsupportedError("no entry of ours")
             if call.captured:
                 raise UnsupportedError("it takes values from around it")
-            if any(v is not None and v.dtype.kind not in PLAIN for v in values):
-                raise UnsupportedError("a dtype that NumPy lacks")
+            if any(v is not None and not is_plain(v.dtype) for v in values):
+                raise UnsupportedError("a dtype that is not NumPy's own")
             return entry(values, call.attributes, wanted)
         except UnsupportedError:
             if any(type(v) is Node for v in values) or call.captured or call.op_type in RANDOM:
                 raise
-            made = ReferenceNode(call, self.model.opsets)(dict(zip(call.inputs, values, strict=True)))
+            made = ReferenceNode(call, self.model)(dict(zip(call.inputs, values, strict=True)))
             if not all(isinstance(v, np.ndarray) or v is None for v in made):
                 raise
             return made

@@ -67,7 +67,9 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
         return numpy_helper.to_array(inline)
     if tensor.HasField("raw_data"):
         if len(tensor.raw_data) != nbytes:
-            raise ModelError(f"tensor {name!r} of shape {shape} needs {nbytes:,} bytes, and has {len(tensor.raw_data):,}")
+            raise ModelError(
+                f"tensor {name!r} of shape {shape} needs {nbytes:,} bytes, and has {len(tensor.raw_data):,}"
+            )
     else:
         field = helper.tensor_dtype_to_field(tensor.data_type)
         held = len(getattr(tensor, field))
@@ -108,5 +110,7 @@ def _external(tensor: TensorProto, folder: Path | None, nbytes: int) -> bytes:
         file.seek(offset)
         raw = file.read(nbytes)
     if len(raw) != nbytes:
-        raise ModelError(f"tensor {tensor.name!r} needs {nbytes:,} bytes, and {location!r} has {len(raw):,} at {offset:,}")
+        raise ModelError(
+            f"tensor {tensor.name!r} needs {nbytes:,} bytes, and {location!r} has {len(raw):,} at {offset:,}"
+        )
     return raw

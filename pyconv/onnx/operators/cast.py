@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import helper
 
-from pyconv.onnx.registry import UnsupportedError, operator
+from pyconv.onnx.registry import UnsupportedError, is_plain, operator
 from pyconv.ops.elementwise import Cast
 
 
@@ -24,6 +24,6 @@ def _as(x, dtype):
     dtype = np.dtype(dtype)
     if dtype == x.dtype:
         return x
-    if dtype.kind not in "biuf" or x.dtype.kind not in "biuf":
+    if not is_plain(dtype):
         raise UnsupportedError(f"{x.dtype} to {dtype}")
     return Cast(dtype)(x)

@@ -6,7 +6,15 @@ import math
 
 import numpy as np
 
+from pyconv.onnx.errors import ModelError
 from pyconv.onnx.registry import UnsupportedError, integers, is_known, operator
+
+LARGEST = 1 << 28  # elements of an array that a model may make of nothing
+
+
+def _check_count(count):
+    if count > LARGEST:
+        raise ModelError(f"the model makes a constant of {count:,} elements out of nothing; {LARGEST:,} are allowed")
 
 
 @operator("Constant")
@@ -34,8 +42,9 @@ def constant_of_shape(shape, *, value=None):
     if len(shape) == 0:
         return element.reshape(())
     size = integers(shape)
-    if min(size) < 0 or math.prod(size) > 1 << 28:
-        raise UnsupportedError("a size that is negative or very large")
+    if min(size) < 0:
+        raise UnsupportedError("a negative size")
+    _check_count(math.prod(size))
     return np.full(size, element.reshape(-1)[0], element.dtype)
 
 
@@ -53,6 +62,7 @@ def size(x):
 def number_range(start, limit, delta):
     if not is_known(start, limit, delta) or start.dtype.kind not in "iu":
         raise UnsupportedError("a range that is not known")
+    _check_count(abs(limit.item() - start.item()) // max(abs(delta.item()), 1))
     return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
 
 

@@ -11,9 +11,7 @@ _CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_trans
 
 
 @operator("Conv")
-def conv(
-    x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None
-):
+def conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
     floats(x, w, b)
     n = spatial_axes(x)
     strides, dilations = each(strides, n), each(dilations, n)

@@ -13,7 +13,7 @@ def matmul(a, b):
 
 
 @operator("Gemm", since=7)
-def gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):  # noqa: N803
+def gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     floats(a, b, c)
     if transA:
         a = F.transpose(a, 0, 1)

@@ -76,16 +76,18 @@ def _kind(size, out, scales, mode, coordinates, rounding, a):
         whole = all(o % i == 0 for i, o in zip(size, out, strict=True)) and (
             scales is None or all(s == o // i for i, o, s in zip(size, out, scales[2:], strict=True))
         )
-        if coordinates == "asymmetric" and (rounding == "floor" or (whole and rounding == "round_prefer_floor" and all(
-            o <= 2 * i for i, o in zip(size, out, strict=True)
-        ))):
+        if coordinates == "asymmetric" and (
+            rounding == "floor"
+            or (whole and rounding == "round_prefer_floor" and all(o <= 2 * i for i, o in zip(size, out, strict=True)))
+        ):
             return "nearest", False
         if coordinates in ("half_pixel", "pytorch_half_pixel") and whole and rounding.startswith("round"):
             return "nearest", False  # y[o] = x[o // scale] whichever way halves go: there are none
         raise UnsupportedError(f"nearest with {coordinates} coordinates, rounded by {rounding}")
     if mode == "cubic" and not math.isclose(a, -0.75):
         raise UnsupportedError(f"cubic_coeff_a {a}")
-    if coordinates == "align_corners" and min(out) > 1:
+    exact = scales is None or all(i * s == o for i, s, o in zip(size, scales[2:], out, strict=True))
+    if coordinates == "align_corners" and min(out) > 1 and exact:
         return mode, True
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and min(out) > 1):
         return mode, False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pyconv.onnx.registry import operator
 from pyconv.ops.reduce import Reshape
 from pyconv.ops.shape import Transpose
-from pyconv.onnx.registry import operator
 
 
 @operator("DepthToSpace")
@@ -21,10 +21,11 @@ def depth_to_space(x, *, blocksize, mode="DCR"):
 
 
 @operator("SpaceToDepth")
-def space_to_depth(x, *, blocksize):
+def space_to_depth(x, *, blocksize, mode="DCR"):
     n, c, h, w = x.shape
     b = blocksize
     if b < 1 or h % b or w % b:
         raise ValueError(f"blocksize must divide the size {h} × {w}, not be {b}")
     apart = Reshape((n, c, h // b, b, w // b, b))(x)
-    return Reshape((n, c * b * b, h // b, w // b))(Transpose((0, 3, 5, 1, 2, 4))(apart))
+    axes = (0, 1, 3, 5, 2, 4) if mode == "CRD" else (0, 3, 5, 1, 2, 4)
+    return Reshape((n, c * b * b, h // b, w // b))(Transpose(axes)(apart))
