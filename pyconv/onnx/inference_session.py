@@ -32,7 +32,7 @@ class InferenceSession(Session):
         threads = getattr(sess_options, "intra_op_num_threads", 0)
         super().__init__(read(path_or_bytes), threads if threads > 0 else None)
 
-    def run(  # type: ignore[override]
+    def run(
         self, output_names: Any, input_feed: Mapping[str, Any], run_options: Any = None, *, out: Any = None
     ) -> list[Any]:
         """As `Session.run`; an empty list of names stands for all outputs."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
@@ -84,6 +85,8 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
     constants = {t.name: to_array(t, folder, budget) for t in proto.graph.initializer}
     for sparse in proto.graph.sparse_initializer:
         constants[sparse.values.name] = _dense(sparse, folder, budget)
+    for array in constants.values():
+        array.flags.writeable = False
     inputs = {i.name: i for i in proto.graph.input if i.name not in constants}
     optional = {i.name: i for i in proto.graph.input if i.name in constants}
     calls = [_call(node, opsets, folder, budget) for node in proto.graph.node]

@@ -38,9 +38,10 @@ class Operator:
     since: int
     until: int
     attributes: frozenset[str]
-    counted: bool  # whether it asks how many outputs are wanted
+    counted: bool  # whether it asks how many outputs the node has
 
-    def __call__(self, inputs: list[Any], attributes: dict[str, Any], outputs: int) -> tuple[Any, ...]:
+    def __call__(self, inputs: list[Any], attributes: dict[str, Any], outputs: int, wanted: int) -> tuple[Any, ...]:
+        """What the node makes, of whose `outputs` at least the first `wanted` are read."""
         unknown = sorted(attributes.keys() - self.attributes)
         if unknown:
             raise UnsupportedError(f"attribute {', '.join(unknown)}")
@@ -53,8 +54,8 @@ class Operator:
         except (ValueError, TypeError, IndexError) as error:  # what our kernels refuse is the reference's to judge
             raise UnsupportedError(str(error)) from error
         made = made if isinstance(made, tuple) else (made,)
-        if len(made) < outputs:
-            raise UnsupportedError(f"{outputs} outputs")
+        if len(made) < wanted:
+            raise UnsupportedError(f"{wanted} outputs")
         return made
 
 

@@ -112,15 +112,14 @@ class Session:
         position = 0
         while position < len(self._model.calls):
             stretch = self._stretch(position, values)
+            if out is not None and isinstance(stretch, Stretch) and stretch.makes(names) and len(out) == len(names):
+                return stretch.run_into(values, dict(zip(names, out, strict=True)))
             stretch.run(values)
             position = stretch.end
-        kept = {id(value) for value in (*brought.values(), *self._model.constants.values())}
-        results = []
-        for name in names:
-            value = values[name] if name in values else self._model.constants[name]
-            kept |= {id(v) for s in self._latest() if isinstance(s, Stretch) for v in s.known.values()}
-            results.append(value.copy() if isinstance(value, np.ndarray) and id(value) in kept else value)
-        return results if out is None else _put(results, out, names)
+        results = [values[name] if name in values else self._model.constants[name] for name in names]
+        if out is not None:
+            return _put(results, out, names)
+        return [_owned(value, brought.values()) for value in results]
 
     def explain(self) -> str:
         """What runs the model, stretch by stretch, for the inputs run last: plans, and nodes that fall back."""
@@ -184,7 +183,8 @@ def _alive(model: Model) -> list[list[str]]:
     begins: list[list[str]] = [[] for _ in range(len(model.calls) + 1)]
     for name, begin in first.items():
         begins[begin].append(name)
-    alive, found = [], []
+    alive: list[list[str]] = []
+    found: list[str] = []
     for number in range(len(model.calls)):
         found = [n for n in (*found, *begins[number]) if model.last_read.get(n, -1) >= number]
         alive.append(found)
@@ -202,11 +202,21 @@ def _as_declared(value: Any, declared: ValueInfoProto) -> Any:
     if tensor.elem_type != TensorProto.STRING and value.dtype != dtype:
         raise TypeError(f"input {declared.name!r} must be {dtype}, not {value.dtype}")
     if tensor.HasField("shape"):
-        sizes = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-        if len(sizes) != value.ndim or any(n not in (None, m) for n, m in zip(sizes, value.shape, strict=True)):
-            shown = " × ".join(str(n) for n in _info(declared).shape)
+        sizes = _shape_of(declared.type)
+        if len(sizes) != value.ndim or any(
+            isinstance(n, int) and n != m for n, m in zip(sizes, value.shape, strict=True)
+        ):
+            shown = " × ".join("?" if n is None else str(n) for n in sizes)
             raise ValueError(f"input {declared.name!r} must have the shape {shown or '()'}, not {value.shape}")
     return value
+
+
+def _owned(value: Any, inputs: Iterable[Any]) -> Any:
+    """A result that the caller may write to: a copy of what is part of the model or of an input."""
+    if not isinstance(value, np.ndarray):
+        return value
+    shared = any(isinstance(x, np.ndarray) and np.may_share_memory(value, x) for x in inputs)
+    return value.copy() if shared or not value.flags.writeable else value
 
 
 def _put(results: Sequence[Any], out: Sequence[Any], names: Sequence[str]) -> list[Any]:
@@ -227,7 +237,11 @@ def _info(declared: ValueInfoProto) -> ValueInfo:
 def _shape_of(declared: TypeProto) -> list[int | str | None]:
     if declared.WhichOneof("value") != "tensor_type":
         return []
-    return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in declared.tensor_type.shape.dim]
+    sizes: list[int | str | None] = []
+    for d in declared.tensor_type.shape.dim:
+        fixed = d.HasField("dim_value") and d.dim_value >= 0  # some exporters write -1 for one that varies
+        sizes.append(d.dim_value if fixed else d.dim_param or None)
+    return sizes
 
 
 def _type_text(declared: TypeProto) -> str:

@@ -20,6 +20,7 @@ from pyconv.graph.layout import contiguous
 from pyconv.graph.plan import Plan
 from pyconv.onnx import operators  # noqa: F401  (registers them)
 from pyconv.onnx.model import Call, Model
+from pyconv.onnx.patterns import recognized
 from pyconv.onnx.reference import ReferenceNode
 from pyconv.onnx.registry import UndecidedError, UnsupportedError, find, is_plain
 from pyconv.ops.node import Node
@@ -50,6 +51,21 @@ class Stretch:
             values[name] = values[other]
         for name in self.done:
             values.pop(name, None)
+
+    def makes(self, names: Sequence[str]) -> bool:
+        """Whether the plan's results are exactly these, each in an array of its own."""
+        return (
+            self.plan is not None
+            and sorted(name for name, _ in self.results) == sorted(names)
+            and len({place for _, place in self.results}) == len(names)
+        )
+
+    def run_into(self, values: dict[str, Any], out: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Run into the caller's arrays, without allocating any."""
+        assert self.plan is not None
+        places = sorted(self.results, key=lambda result: result[1])
+        self.plan(*(values[name] for name in self.inputs), out=[out[name] for name, _ in places])
+        return list(out.values())
 
     def explain(self, calls: Sequence[Call]) -> str:
         if self.plan is None:
@@ -121,8 +137,8 @@ class Recorder:
             position += 1
         if position == self.begin:
             call = self.model.calls[position]
-            node = ReferenceNode(call, self.model)
-            return Foreign(self.begin, position + 1, node, reason, self._done(call.reads, position + 1))
+            reference = ReferenceNode(call, self.model)
+            return Foreign(self.begin, position + 1, reference, reason, self._done(call.reads, position + 1))
         return self._stretch(position, threads)
 
     def _value(self, name: str) -> Any:
@@ -148,7 +164,8 @@ class Recorder:
     def _made(self, call: Call) -> Sequence[Any]:
         """What a node makes, recorded; or computed, where all that it reads is known."""
         values = [self._value(name) for name in call.inputs]
-        wanted = max((i + 1 for i, name in enumerate(call.outputs) if name), default=0)
+        read = self.model.last_read
+        wanted = max((i + 1 for i, name in enumerate(call.outputs) if name in read), default=0)
         entry = find(call.domain, call.op_type, call.version)
         try:
             if entry is None:
@@ -157,7 +174,7 @@ class Recorder:
                 raise UnsupportedError("it takes values from around it")
             if any(v is not None and not is_plain(v.dtype) for v in values):
                 raise UnsupportedError("a dtype that is not NumPy's own")
-            return entry(values, call.attributes, wanted)
+            return entry(values, call.attributes, len(call.outputs), wanted)
         except UnsupportedError:
             if any(type(v) is Node for v in values) or call.captured or call.op_type in RANDOM:
                 raise
@@ -170,14 +187,14 @@ class Recorder:
         last = self.model.last_read
         wanted = {name: value for name, value in self.local.items() if last.get(name, -1) >= end}
         name_of = {id(node): name for name, node in self.inputs.items()}
-        known = {name: value for name, value in wanted.items() if type(value) is not Node}
+        known = {name: _read_only(value) for name, value in wanted.items() if type(value) is not Node}
         same = tuple((name, name_of[id(node)]) for name, node in wanted.items() if id(node) in name_of)
         computed = {n: v for n, v in wanted.items() if type(v) is Node and id(v) not in name_of}
         outputs = list({id(node): node for node in computed.values()}.values())
         places = {id(node): place for place, node in enumerate(outputs)}
         plan = None
         if outputs:
-            graph = Graph.of(self.inputs.values(), outputs)
+            graph = recognized(Graph.of(self.inputs.values(), outputs))
             layouts = [
                 ArrayLayout(node.shape, contiguous(node.shape, node.dtype.itemsize), node.dtype)
                 for node in self.inputs.values()
@@ -198,6 +215,14 @@ class Recorder:
     def _done(self, names: Sequence[str], end: int) -> tuple[str, ...]:
         last = self.model.last_read
         return tuple(name for name in dict.fromkeys(names) if last[name] < end)
+
+
+def _read_only(value: Any) -> Any:
+    """A view that nobody writes to: later runs read the same memory."""
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 class _Replay:

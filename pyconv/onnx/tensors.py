@@ -73,7 +73,7 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
     else:
         field = helper.tensor_dtype_to_field(tensor.data_type)
         held = len(getattr(tensor, field))
-        parts = {TensorProto.COMPLEX64: 2, TensorProto.COMPLEX128: 2}.get(tensor.data_type, 1)
+        parts = 2 if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128) else 1
         needed = -(-count // _PACKED.get(tensor.data_type, 1)) * parts
         if held != needed:
             raise ModelError(f"tensor {name!r} of shape {shape} needs {needed:,} entries, and has {held:,}")

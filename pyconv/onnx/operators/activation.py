@@ -130,15 +130,18 @@ _softmax("Softmax", F.softmax)
 _softmax("LogSoftmax", F.log_softmax)
 
 
-@operator("Dropout", since=7, until=11)
-def dropout(x, *, outputs, ratio=0.5):
-    if outputs > 1:
-        raise UnsupportedError("a mask")
-    return x
+@operator("Dropout", since=7, until=9)
+def dropout_with_numeric_mask(x, *, ratio=0.5):
+    return x, np.broadcast_to(np.ones((), x.dtype), x.shape)
+
+
+@operator("Dropout", since=10, until=11)
+def dropout_with_mask(x, *, ratio=0.5):
+    return x, np.broadcast_to(np.True_, x.shape)
 
 
 @operator("Dropout", since=12)
-def dropout_with_mask(x, ratio=None, training_mode=None, *, outputs, seed=0):
+def dropout(x, ratio=None, training_mode=None, *, seed=0):
     if training_mode is not None and number(training_mode):
         raise UnsupportedError("training")
-    return (x, np.ones(x.shape, bool))[:outputs]
+    return x, np.broadcast_to(np.True_, x.shape)
