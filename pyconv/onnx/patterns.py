@@ -68,7 +68,8 @@ def _activation(node: Node, a: Node, b: Node) -> Node | None:
 
 def _factors(op: object, a: Node, b: Node, depth: int) -> tuple[float, list[Node]]:
     """A product or quotient as a number and the nodes that it multiplies."""
-    scale, found = 1.0, []
+    scale = 1.0
+    found: list[Node] = []
     for place, part in enumerate((a, b)):
         known = _number(part)
         if known is not None and known != 0:

@@ -8,14 +8,11 @@ from onnx.reference import ReferenceEvaluator
 import pyconv as pc
 
 GATE = "float six = {6}, float three = {3}, float zero = {0}, float one = {1}, float half = {0.5}, float r = {1.414214}"
-    "float six = {6}, float three = {3}, float zero = {0}, float one = {1}, float half = {0.5}, float r = {1.4142135}"
-)
 
 
 def model_of(nodes, constants=GATE):
     return parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 17]> g (float[N, 4, H] x) => (float[a, b, c] y)'
-        f"<{constants}> {{ {nodes} }}"
+        f'<ir_version: 8, opset_import: ["": 17]> g (float[N, 4, H] x) => (float[a, b, c] y)<{constants}> {{ {nodes} }}'
     )
 
 
