@@ -80,6 +80,8 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
         raise ModelError("the model imports no operator set")
     if opsets.get("", 1) > newest:
         raise ModelError(f"the model needs operator set {opsets['']}, and the installed onnx knows {newest} at most")
+    if not all(0 < version < 1 << 31 for version in opsets.values()):
+        raise ModelError(f"the model imports operator sets that there cannot be: {opsets}")
     _check_operators(proto.graph, opsets)
     budget = Budget(memory_limit)
     constants = {t.name: to_array(t, folder, budget) for t in proto.graph.initializer}
@@ -149,6 +151,10 @@ def _check_operators(graph: GraphProto, opsets: dict[str, int]) -> None:
 
     def look(inside: GraphProto) -> None:
         for node in inside.node:
+            if not all(
+                isinstance(text, str) for text in (node.op_type, node.domain, node.name, *node.input, *node.output)
+            ):
+                raise ModelError("the model names nodes, operators or values in bytes that are no text")
             domain = "" if node.domain == "ai.onnx" else node.domain
             try:
                 known = domain in opsets and onnx.defs.get_schema(node.op_type, opsets[domain], domain)

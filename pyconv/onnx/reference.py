@@ -8,8 +8,11 @@ import numpy as np
 from onnx import TensorProto, TypeProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import Call, Model
 
+# What the reference implementation raises where attributes or inputs are not what it counts on.
+_WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 VERSIONS = 8  # evaluators that a node keeps, one for the types of its inputs
 
 
@@ -29,12 +32,18 @@ class ReferenceNode:
         key = tuple(value.dtype if isinstance(value, np.ndarray) else type(value) for value in feeds.values())
         evaluator = self._evaluators.get(key)
         if evaluator is None:
-            evaluator = self._evaluator(feeds)
+            try:
+                evaluator = self._evaluator(feeds)
+            except _WRONG as error:
+                raise ModelError(f"{self.call.label} cannot be run: {error}") from error
             if len(self._evaluators) >= VERSIONS:
                 self._evaluators.pop(next(iter(self._evaluators)))
             self._evaluators[key] = evaluator
-        with np.errstate(all="ignore"):
-            made = evaluator.run([name for name in self.call.outputs if name], feeds)
+        try:
+            with np.errstate(all="ignore"):
+                made = evaluator.run([name for name in self.call.outputs if name], feeds)
+        except _WRONG as error:
+            raise ModelError(f"{self.call.label} cannot be run: {error}") from error
         results = iter(made)
         return [_as_value(next(results)) if name else None for name in self.call.outputs]
 
