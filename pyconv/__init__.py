@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyconv._version import __version__
 
 if TYPE_CHECKING:
-    from pyconv import analysis, data, functional, kernels, models, nn, optim, train, viz
+    from pyconv import analysis, data, functional, kernels, models, nn, onnx, optim, train, viz
     from pyconv.config import show_config
     from pyconv.graph.compile import compile, compile_step
     from pyconv.graph.plan import Plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # name -> the module that defines it; a subpackage stands for itself
 _EXPORTS = {
-    **dict.fromkeys(("analysis", "data", "functional", "kernels", "models", "nn", "optim", "train", "viz"), ""),
+    **dict.fromkeys(("analysis", "data", "functional", "kernels", "models", "nn", "onnx", "optim", "train", "viz"), ""),
     **dict.fromkeys(("Trainer", "History"), "train"),
     **dict.fromkeys(("save", "load"), "serialization"),
     **dict.fromkeys(("value_and_grad", "grad", "check_gradients"), "graph.transforms"),
@@ -58,6 +58,7 @@ __all__ = [
     "load",
     "models",
     "nn",
+    "onnx",
     "num_threads",
     "optim",
     "precision",

@@ -1,0 +1,41 @@
+"""Operators that our kernels serve, one file a family. Importing the package registers them all."""
+
+from pyconv.onnx.operators import (
+    activation,
+    arithmetic,
+    cast,
+    constant,
+    conv,
+    elementary,
+    gather,
+    join,
+    logic,
+    matmul,
+    normalization,
+    pad,
+    pool,
+    reduction,
+    resize,
+    shape,
+    shuffle,
+)
+
+__all__ = [
+    "activation",
+    "arithmetic",
+    "cast",
+    "constant",
+    "conv",
+    "elementary",
+    "gather",
+    "join",
+    "logic",
+    "matmul",
+    "normalization",
+    "pad",
+    "pool",
+    "reduction",
+    "resize",
+    "shape",
+    "shuffle",
+]

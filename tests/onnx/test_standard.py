@@ -1,0 +1,104 @@
+"""The onnx package's own tests of backends: every operator, small models, networks converted from PyTorch, real ones.
+
+A case of an operator that is ours must run on our kernels: the reference implementation may step in for dtypes that
+they do not take, and for the reasons listed here, no others.
+"""
+
+import numpy as np
+import onnx.backend.test
+import pytest
+
+import pyconv.onnx
+from pyconv.onnx import stretch
+from pyconv.onnx.registry import names
+
+# What the reference implementation itself gets wrong, or nobody can get right.
+EXCLUDED = {
+    r"test_bernoulli": "random numbers, which the expected outputs hold",
+    r"test_if_opt_cpu": "the expected output is no optional",
+    r"test_loop16_seq_none": "the expected output is an empty sequence, read as an array",
+    r"test_range_.*_delta_expanded": "the reference implementation's Loop adds an axis",
+    r"test_scan_sum_cpu": "Scan of operator set 8, which the reference implementation lacks",
+    r"test_scatter_with": "Scatter, replaced by ScatterElements, which the reference implementation lacks",
+    r"test_gradient_of": "Gradient, which the reference implementation lacks",
+}
+
+tests = onnx.backend.test.BackendTest(pyconv.onnx, __name__)
+for pattern in EXCLUDED:
+    tests.exclude(pattern)
+tests.exclude("_cuda$")  # devices there are not
+globals().update(tests.test_cases)
+
+OURS = {  # reasons for which the reference implementation may run an operator of ours on floats
+    "AveragePool": ("dilated", "padding must be at most half"),
+    "BatchNormalization": ("statistics of the batch",),
+    "Clip": (),
+    "Concat": (),
+    "Conv": (),
+    "ConvTranspose": ("padding must be at least 0",),  # negative: more than the whole convolution
+    "DepthToSpace": (),
+    "Elu": (),
+    "Flatten": (),
+    "Gelu": (),
+    "Gemm": (),
+    "GlobalAveragePool": (),
+    "GlobalMaxPool": (),
+    "GroupNormalization": (),
+    "HardSigmoid": (),
+    "HardSwish": (),
+    "InstanceNormalization": (),
+    "LRN": (),
+    "LayerNormalization": ("3 outputs",),
+    "LeakyRelu": (),
+    "LogSoftmax": (),
+    "LpPool": ("dilated",),
+    "MatMul": (),
+    "MaxPool": ("padding must be at most half", "indices in column-major order"),
+    "Mish": (),
+    "PRelu": (),
+    "Pad": (),
+    "RMSNormalization": (),
+    "ReduceMean": (),
+    "Relu": (),
+    "Reshape": (),
+    "Resize": ("antialias", "nearest with", "linear with", "cubic with", "cubic_coeff_a", "a change of the batch"),
+    "Selu": (),
+    "Sigmoid": (),
+    "Slice": (),
+    "Softmax": (),
+    "Softplus": (),
+    "SpaceToDepth": (),
+    "Split": (),
+    "Tanh": (),
+    "Transpose": (),
+    "Where": (),
+}
+
+
+def test_ours_have_an_entry():
+    assert set(OURS) <= set(names())
+
+
+@pytest.fixture(autouse=True)
+def _only_the_reasons_listed(monkeypatch, tmp_path_factory):
+    """Hold every case to `OURS`; keep what the tests write out of the home directory."""
+    monkeypatch.setenv("ONNX_HOME", str(tmp_path_factory.getbasetemp() / "onnx"))
+    seen = []
+    run = stretch.Foreign.run
+
+    def watched(self, values):
+        known = {**self.node.constants, **values}
+        arrays = [known[name] for name in self.node.call.reads]
+        if self.node.call.version >= 7 and all(_is_float(a) for a in arrays[:1]):
+            seen.append((self.node.call.op_type, self.reason))
+        run(self, values)
+
+    monkeypatch.setattr(stretch.Foreign, "run", watched)
+    yield
+    for op_type, reason in seen:
+        if op_type in OURS:
+            assert reason.startswith(OURS[op_type] or ("never",)), f"{op_type} fell back: {reason}"
+
+
+def _is_float(value):
+    return isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64)
