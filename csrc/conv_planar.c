@@ -187,7 +187,7 @@ static void planar_task(void *context, int64_t i, int worker) {
             if (job->blocks > 1) row += job->row_bytes;
         }
     }
-    finish_tile(problem, q, &t, group * q->co, q->co);
+    finish_tile(job->problem, q, &t, group * q->co, q->co);
 }
 
 static int64_t planar_packed(const conv_problem *problem) {
