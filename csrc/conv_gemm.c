@@ -329,7 +329,8 @@ static void divide(conv_job *job, int threads) {
     if (job->cutting.tiles * q->groups * job->shares < wanted)
         job->cutting = cut(q, job->block_channels, TILE_BYTES, ceil_div(wanted, q->groups * job->shares), 8 * rows);
     job->packs_itself = job->problem.packing == PACK_AND_SOLVE && job->cutting.tiles == 1;
-    job->panels_packed = channels_together(job) < 2 ? min_of(PACK_PANELS, job->packs_itself ? job->panels_a_share : ceil_div(panels, threads)) : 1;
+    const int64_t together = min_of(PACK_PANELS, job->packs_itself ? job->panels_a_share : ceil_div(panels, threads));
+    job->panels_packed = channels_together(job) < 2 ? together : 1;
 }
 
 /* Lays out the job and returns the bytes of workspace it takes. */

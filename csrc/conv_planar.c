@@ -6,7 +6,11 @@
 #include "threads.h"
 #include "workspace.h"
 
-enum { SCRATCH_BYTES = 256 << 10, MOST_CHANNELS = 16, LEAST_CHANNELS = 8 }; /* of a block, where there are several */
+enum {
+    SCRATCH_BYTES = 400 << 10,
+    BLOCK_CHANNELS = 8, /* and twice as many, a cache line, where channels are contiguous */
+    LEAST_CHANNELS = 4  /* of a block, where there are several */
+};
 
 /* What a set of phases computes; its panels hold `terms` weights a row, one row an output channel and phase. */
 typedef struct {
@@ -40,8 +44,8 @@ static void scratch_steps(const planar_job *job, int64_t steps[AXES]) {
 }
 
 /* Blocks are equal; channels that do not divide so make one. */
-static int64_t equal_block(int64_t ci) {
-    for (int64_t channels = MOST_CHANNELS; channels >= LEAST_CHANNELS; channels--)
+static int64_t equal_block(int64_t ci, int64_t most) {
+    for (int64_t channels = most; channels >= LEAST_CHANNELS; channels--)
         if (ci % channels == 0) return channels;
     return ci;
 }
@@ -55,7 +59,7 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->layout = planar_layout(problem);
     job->wide = job->layout.width <= table->planar_rows / 2;
     job->columns = job->wide ? table->planar_columns : table->planar_columns / 2;
-    job->block_channels = equal_block(q->ci);
+    job->block_channels = equal_block(q->ci, q->x_channel == 1 ? 2 * BLOCK_CHANNELS : BLOCK_CHANNELS);
     job->blocks = q->ci / job->block_channels;
     job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
     int64_t reach = (width->taps - 1) * width->dilation / width->step + 1; /* of a phase of the stride, beyond its outputs */

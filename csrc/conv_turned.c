@@ -13,17 +13,18 @@
 #include "workspace.h"
 
 enum {
-    PANEL_BYTES = 20 << 10, /* of a panel, one block of channels: it stays in L1 while the rows pass; */
-    TILE_BYTES = 300 << 10, /* of a tile's panels: they stay in L2 */
-    FEW_PANELS = 4,         /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
+    PANEL_BYTES = 20 << 10,  /* of a panel, one block of channels: it stays in L1 while the rows pass; */
+    TILE_BYTES = 300 << 10,  /* of a tile's panels: they stay in L2 */
+    FEW_PANELS = 4,          /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
+    MANY_CHANNELS = 4,       /* output channels a pixel that dominate pixels */
     SHARED_BYTES = 16 << 20, /* of all panels together, at most, that are packed first */
-    PIECE_CHANNELS = 16,    /* of a block, at least, that are packed at a time */
-    COPIED_ROWS = 32,       /* of the weights, at a time */
-    SHARE_ROWS = 192,       /* output channels of a task, about, */
-    LEAST_ROWS = 24,        /* and at least */
-    TILES_TOGETHER = 8,     /* register tiles of rows that see all panels in turn: their weights stay in L2 though rows collide */
-    MANY_PANELS = 64,       /* so many repay copying rows that collide in cache */
-    LEAST_PANELS = 3,       /* of a tile, if it is cut to give every thread work */
+    PIECE_CHANNELS = 16,     /* of a block, at least, that are packed at a time */
+    COPIED_ROWS = 32,        /* of the weights, at a time */
+    SHARE_ROWS = 192,        /* output channels of a task, about, */
+    LEAST_ROWS = 24,         /* and at least */
+    TILES_TOGETHER = 8,      /* register tiles of rows that see all panels in turn: their weights stay in L2 though rows collide */
+    MANY_PANELS = 64,        /* so many repay copying rows that collide in cache */
+    LEAST_PANELS = 3,        /* of a tile, if it is cut to give every thread work */
     TASKS_A_THREAD = 3
 };
 
@@ -64,7 +65,7 @@ int turned_engine_suits(const conv_problem *problem) {
         const axis *it = &q.axes[a];
         pointwise = pointwise && it->step == 1 && it->first == 0 && it->in == it->out;
     }
-    const int64_t pixels = count_pixels(&q), most = max_of(q.co / 2, min_of(q.co, FEW_PANELS * q.table->nr));
+    const int64_t pixels = count_pixels(&q), most = max_of(q.co / MANY_CHANNELS, min_of(q.co, FEW_PANELS * q.table->nr));
     return pointwise || (pixels <= most && reads_weights_in_place(problem));
 }
 
@@ -226,7 +227,7 @@ static int64_t even_shares(int64_t units, int64_t least, int64_t times, int thre
     return best;
 }
 
-/* How pixels and output channels are split into tasks: the one of which there is more. */
+/* How pixels and output channels are split into tasks: by channels where these dominate. */
 static void divide(turned_job *job, int threads) {
     const correlation *q = &job->q;
     const int64_t nr = q->table->nr, together = q->table->groups * q->table->group_rows, pixels = count_pixels(q);
@@ -234,7 +235,7 @@ static void divide(turned_job *job, int threads) {
     const int64_t panels = max_of(1, ceil_div(pixels, nr));
     job->cutting = cut_pixels(q, most * nr, nr);
     job->shares = max_of(1, q->co / SHARE_ROWS);
-    if (pixels > q->co) {
+    if (pixels > q->co / MANY_CHANNELS) {
         int64_t tiles = max_of(ceil_div(panels, most), min_of(ceil_div(wanted, q->groups * job->shares), panels / LEAST_PANELS));
         tiles = even_shares(panels, max_of(1, tiles), q->groups * job->shares, threads);
         job->cutting = cut_pixels(q, ceil_div(panels, tiles) * nr, nr);

@@ -180,8 +180,9 @@ static void store_block(const weights_job *job, const dw_block *b, const char *s
     const int64_t size = q->size, nr = q->table->nr;
     char *to = job->dw + (b->group * q->co + b->row) * job->k_step * size;
     for (int64_t j = 0; j < b->columns; j += nr, sums += job->block_rows * nr * size)
-        if (job->contiguous) {
-            q->table->spread_block(to + (b->column + j) * size, job->k_step, 1, sums, nr, b->rows, min_of(nr, b->columns - j));
+        if (job->contiguous || job->taps == 1) {
+            const int64_t step = job->taps == 1 ? job->c_step : 1;
+            q->table->spread_block(to + (b->column + j) * step * size, job->k_step, step, sums, nr, b->rows, min_of(nr, b->columns - j));
         } else {
             for (int64_t i = 0; i < min_of(nr, b->columns - j); i++)
                 q->table->spread_block(to + column_offset(job, b->column + j + i) * size, job->k_step, 0, sums + i * size, nr, b->rows, 1);
@@ -226,6 +227,27 @@ static void add_parts(void *context, int64_t i, int worker) {
     store_block(job, &b, sums_of(job, i));
 }
 
+/* Where dw is but a product of pixels, x and dy may change places. What is packed lies well where channels are contiguous, what
+ * are rows where pixels are: the larger of the two should lie well. */
+static void choose_roles(weights_job *job) {
+    correlation *q = &job->q;
+    const int last = q->x_channel == 1;
+    int product = q->groups == 1 && last == (q->y_channel == 1) && (last ? q->co > q->ci : q->ci > q->co);
+    for (int a = DEPTH; a < AXES; a++) {
+        const axis *it = &q->axes[a];
+        product = product && it->taps == 1 && it->step == 1 && it->first == 0 && it->in == it->out;
+    }
+    if (!product) return;
+    const weights_job turned = *job;
+    job->dy = turned.q.x;
+    q->x = turned.dy;
+    q->ci = turned.q.co, q->co = turned.q.ci;
+    q->x_channel = turned.q.y_channel, q->y_channel = turned.q.x_channel;
+    memcpy(q->x_step, turned.q.y_step, sizeof q->x_step);
+    memcpy(q->y_step, turned.q.x_step, sizeof q->y_step);
+    job->k_step = turned.c_step, job->c_step = turned.k_step;
+}
+
 /* How dw and the pixels are split. */
 static void divide(weights_job *job) {
     correlation *q = &job->q;
@@ -250,17 +272,19 @@ static void divide(weights_job *job) {
     job->block_panels = ceil_div(job->panels, job->column_blocks);
 }
 
-static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, int threads, char *base) {
+static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *dy, const void *x, int threads, char *base) {
     workspace memory = {base, 0};
     correlation *q = &job->q;
     *q = correlation_forward(p);
     q->x = x;
     merge_axes(q);
+    job->dy = dy;
+    job->k_step = p->w_strides[0];
+    job->c_step = p->w_strides[1];
+    choose_roles(job);
     divide(job);
     const axis *w = &q->axes[WIDTH];
     const int64_t nr = q->table->nr, width = job->cutting.extent[WIDTH];
-    job->k_step = p->w_strides[0];
-    job->c_step = p->w_strides[1];
     int64_t step = 1;
     job->contiguous = 1;
     for (int a = WIDTH; a >= DEPTH; a--) {
@@ -293,8 +317,7 @@ static int64_t lay_out(weights_job *job, const pyconv_conv *p, const void *x, in
 
 void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *base, int threads) {
     weights_job job;
-    lay_out(&job, p, x, threads, base);
-    job.dy = dy;
+    lay_out(&job, p, dy, x, threads, base);
     job.dw = dw;
     for (int64_t i = 0; i < job.cutting.extent[WIDTH]; i++) job.place[i] = i * job.q.table->nr;
     const int64_t blocks = job.q.groups * job.row_blocks * job.column_blocks;
@@ -314,5 +337,5 @@ void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw,
 
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads) {
     weights_job job;
-    return lay_out(&job, p, 0, threads, 0);
+    return lay_out(&job, p, 0, 0, threads, 0);
 }
