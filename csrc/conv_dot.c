@@ -1,5 +1,5 @@
-/* The dot engine: 1×1 over so few pixels that each weight is used a few times only, such as a linear layer of a small batch. Output
- * channels are dot products of a pixel's channels with weights read once, where they lie; nothing is packed. */
+/* The dot engine: 1×1 over so few pixels that each weight is used a few times only, such as a linear layer of a small batch.
+ * Output channels are dot products of a pixel's channels with weights read once, where they lie; nothing is packed. */
 #include "conv.h"
 #include "threads.h"
 

@@ -391,7 +391,8 @@ static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     lay_out(&job, problem, threads, base);
     list_sets(&job);
     const int64_t groups = job.problem.q.groups, places = job.cutting.tiles * groups;
-    const int64_t packs = job.packs_itself || problem->packing == PACKED ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
+    const int packs_none = job.packs_itself || problem->packing == PACKED;
+    const int64_t packs = packs_none ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
     if (packs) pyconv_parallel_for(packs, threads, pack_task, &job);
     if (problem->packing == PACK_ONLY) return;
     if (job.copies_first) pyconv_parallel_for(places * job.blocks, threads, copy_task, &job);

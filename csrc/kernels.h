@@ -112,8 +112,8 @@ typedef struct {
     int repeats;
 } normalize_args;
 
-/* rows × columns of y = activation(y + residual), in place; the residual, which may be NULL, has the same step from row to row. The
- * activation is a function of one variable of pyconv.h, or -1. */
+/* rows × columns of y = activation(y + residual), in place; the residual, which may be NULL, has the same step from row to
+ * row. The activation is a function of one variable of pyconv.h, or -1. */
 typedef struct {
     void *y;
     const void *residual;

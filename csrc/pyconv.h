@@ -33,8 +33,8 @@ int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */
 size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads);
 
-/* Weights that stay the same from call to call can be packed once, for problems that differ in nothing but `packed`, strides
- * of x and y, and the epilogue. The bytes that takes for a pass (0 or 1), or 0 where it reads weights as they lie; and the packing,
+/* Weights that stay the same from call to call can be packed once, for problems that differ in nothing but `packed` and
+ * the epilogue. The bytes that takes for a pass (0 or 1), or 0 where it reads weights as they lie; and the packing,
  * in a workspace as for a call with packed weights. Packed weights are for the instruction set in use. */
 size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass);
 void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packed, void *workspace, int threads);
@@ -194,7 +194,8 @@ void pyconv_dropout_mask(void *mask, const uint64_t state[2], const double value
 /* A call of one of the functions above, to be made later: each argument but the last, the number of threads, is a number
  * or an address (segment -1), or so many bytes from the beginning of a segment that is named when the call is made. */
 enum {
-    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_FUSED, PYCONV_CALL_CONV_BACKWARD_DATA, PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
+    PYCONV_CALL_CONV_FORWARD, PYCONV_CALL_CONV_FUSED, PYCONV_CALL_CONV_BACKWARD_DATA,
+    PYCONV_CALL_CONV_BACKWARD_WEIGHTS, PYCONV_CALL_MAX_POOL,
     PYCONV_CALL_MAX_POOL_INDICES, PYCONV_CALL_MAX_POOL_BACKWARD, PYCONV_CALL_AVG_POOL, PYCONV_CALL_AVG_POOL_BACKWARD,
     PYCONV_CALL_UNPOOL, PYCONV_CALL_GATHER, PYCONV_CALL_UNARY, PYCONV_CALL_UNARY_BACKWARD, PYCONV_CALL_BINARY,
     PYCONV_CALL_COPY, PYCONV_CALL_FILL, PYCONV_CALL_CAST, PYCONV_CALL_MIXED, PYCONV_CALL_WHERE, PYCONV_CALL_SUM,
