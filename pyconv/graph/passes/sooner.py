@@ -11,7 +11,6 @@ from pyconv.graph.graph import Graph
 from pyconv.graph.layout import VIEWS
 from pyconv.graph.passes.recompute import CHEAP
 from pyconv.ops.elementwise import Compare, Pow
-from pyconv.ops.node import Node
 
 QUICK = (*CHEAP, *VIEWS, Compare, Pow)
 
@@ -31,8 +30,8 @@ def run(graph: Graph) -> Graph:
             continue
         moment, stack = ready[id(output)], [output]
         while stack:
-            node: Node = stack.pop()
-            if when.get(id(node), -1) > moment:
-                when[id(node)] = moment
-                stack.extend(i for i in node.inputs if i is not None)
+            late = stack.pop()
+            if when.get(id(late), -1) > moment:
+                when[id(late)] = moment
+                stack.extend(i for i in late.inputs if i is not None)
     return replace(graph, nodes=tuple(sorted(graph.nodes, key=lambda node: (when[id(node)], time[id(node)]))))
