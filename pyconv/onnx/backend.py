@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TypeProto, helper
-from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
+from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import read
@@ -74,7 +74,7 @@ class PyconvBackend(Backend):
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether it is the CPU."""
-        return Device(device).type == DeviceType.CPU
+        return device.partition(":")[0] == "CPU"
 
 
 def _type_of(value: Any) -> TypeProto:

@@ -175,8 +175,10 @@ def _check_operators(graph: GraphProto, opsets: dict[str, int]) -> None:
 def _call(node: NodeProto, opsets: dict[str, int], folder: Path | None, budget: Budget) -> Call:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = dict.fromkeys(name for graph in _graphs(node) for name in _captured(graph))
+    detached = NodeProto()  # a part of the whole would keep all of the file in memory
+    detached.CopyFrom(node)
     return Call(
-        node,
+        detached,
         domain,
         node.op_type,
         opsets[domain],

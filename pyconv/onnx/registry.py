@@ -88,7 +88,7 @@ def find(domain: str, name: str, version: int) -> Operator | None:
 
 def names() -> list[str]:
     """The operators of the standard domain that have an entry."""
-    return sorted(name for domain, name in _OPERATORS if domain == "")
+    return sorted(name for domain, name in _OPERATORS if not domain)
 
 
 # --- what entries ask of their inputs

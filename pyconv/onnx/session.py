@@ -123,7 +123,7 @@ class Session:
 
     def explain(self) -> str:
         """What runs the model, stretch by stretch, for the inputs run last: plans, and nodes that fall back."""
-        return "\n".join(stretch.explain(self._model.calls) for stretch in self._latest())
+        return "\n".join(stretch.explain() for stretch in self._latest())
 
     def fallbacks(self) -> list[str]:
         """The nodes that the reference implementation runs, for the inputs run last."""

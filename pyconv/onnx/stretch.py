@@ -25,6 +25,7 @@ from pyconv.onnx.reference import ReferenceNode
 from pyconv.onnx.registry import UndecidedError, UnsupportedError, find, is_plain
 from pyconv.ops.node import Node
 
+# Not computed beforehand, though all that they read be known: each run draws anew.
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
@@ -67,7 +68,8 @@ class Stretch:
         self.plan(*(values[name] for name in self.inputs), out=[out[name] for name, _ in places])
         return list(out.values())
 
-    def explain(self, calls: Sequence[Call]) -> str:
+    def explain(self) -> str:
+        """What runs, as text."""
         if self.plan is None:
             return f"nodes {self.begin} to {self.end - 1}: known beforehand"
         return f"nodes {self.begin} to {self.end - 1}:\n{self.plan.explain()}"
@@ -84,11 +86,13 @@ class Foreign:
     done: tuple[str, ...]
 
     def run(self, values: dict[str, Any]) -> None:
+        """Add what the node makes to `values`, and drop what is done with."""
         values.update(zip(self.node.call.outputs, self.node(values), strict=True))
         for name in self.done:
             values.pop(name, None)
 
-    def explain(self, calls: Sequence[Call]) -> str:
+    def explain(self) -> str:
+        """The node, and why no plan holds it."""
         return f"node {self.begin}: {self.node.call.label} runs in onnx.reference ({self.reason})"
 
 
