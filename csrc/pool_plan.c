@@ -110,8 +110,8 @@ static void choose_steps(pool_job *job) {
         window *doubled = &job->axis[a];
         int64_t levels = 0;
         while (doubled->most >> (levels + 1)) levels++;
-        if (doubled->most * doubled->out > 4 * levels * doubled->in && (job->is_separable || doubled->most == down * along))
-            doubled->levels = levels;
+        const int pays = doubled->most * doubled->out > 4 * levels * doubled->in; /* and windows have no holes: */
+        if (pays && doubled->step == 1 && (job->is_separable || doubled->most == down * along)) doubled->levels = levels;
     }
     job->reads_in_place = is_in_place(job, &job->x) && !job->axis[H].levels && (job->is_separable || !job->axis[W].levels);
 }

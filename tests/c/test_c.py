@@ -43,6 +43,6 @@ def test_kernels_against_plain_loops(build, tmp_path):
             assert done.returncode == 0, done.stderr
     program = tmp_path / "test_kernels"
     subprocess.run([*compiler, *objects, "-lm", "-o", program], check=True)
-    done = subprocess.run([*emulator, program], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*emulator, program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wide: passed" in done.stdout

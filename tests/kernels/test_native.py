@@ -321,6 +321,7 @@ POOLINGS = {  # name: (shape, spec), such that every way through csrc/pool*.c is
     "adaptive": ((2, 3, 20, 50), AdaptivePoolSpec((3, 24))),
     "global": ((2, 20, 31, 17), AdaptivePoolSpec((1, 1))),
     "dilated": ((1, 3, 20, 60), PoolSpec((2, 3), (1, 2), ((1, 1), (2, 2)), (2, 2))),
+    "dilated, mostly padding": ((1, 3, 5), PoolSpec((3,), (1,), ((2, 4),), (2,))),
 }
 
 

@@ -38,7 +38,7 @@ KERNELS = {
     "avg_pool": (Row("direct", pool.avg_pool),),
     "avg_pool_backward": (
         Row("direct", pool.avg_pool_backward, pool.refuse_avg_pool_backward),
-        Row("slices", slices.avg_pool_backward),  # dilated windows, which ONNX alone has
+        Row("slices", slices.avg_pool_backward),  # dilated windows, which no function of F makes
     ),
     "unpool": (Row("direct", pool.unpool),),
     "gather": (Row("direct", pool.gather),),
