@@ -26,6 +26,19 @@ class ValueInfo:
     type: str  # tensor(float), …
 
 
+@dataclass(frozen=True, slots=True)
+class ModelMeta:
+    """What a model says about itself, with the attributes that ONNX Runtime's has."""
+
+    producer_name: str
+    graph_name: str
+    domain: str
+    description: str
+    graph_description: str
+    version: int
+    custom_metadata_map: dict[str, str]
+
+
 def load(model: Any, *, threads: int | None = None, memory_limit: int | None = MEMORY_LIMIT) -> Session:
     """Load an ONNX model.
 
@@ -81,6 +94,19 @@ class Session:
     def get_outputs(self) -> list[ValueInfo]:
         """Names, shapes and types of what a run gives."""
         return [_info(o) for o in self._model.outputs.values()]
+
+    def get_modelmeta(self) -> ModelMeta:
+        """Who made the model, and what they wrote into it: labels, alphabets."""
+        about = self._model.about
+        return ModelMeta(
+            about.producer_name,
+            about.graph.name,
+            about.domain,
+            about.doc_string,
+            about.graph.doc_string,
+            about.model_version,
+            {entry.key: entry.value for entry in about.metadata_props},
+        )
 
     def run(self, output_names: Iterable[str] | None, inputs: Mapping[str, Any], *, out: Any = None) -> list[Any]:
         """Run the model.
