@@ -13,7 +13,9 @@ require("onnx", "onnx")
 
 from pyconv.onnx.backend import is_compatible, prepare, run_model, run_node, supports_device  # noqa: E402
 from pyconv.onnx.errors import ModelError  # noqa: E402
+from pyconv.onnx.exporter import export  # noqa: E402
 from pyconv.onnx.inference_session import InferenceSession  # noqa: E402
+from pyconv.onnx.module import to_module  # noqa: E402
 from pyconv.onnx.session import Session, ValueInfo, load  # noqa: E402
 
 __all__ = [
@@ -21,10 +23,12 @@ __all__ = [
     "ModelError",
     "Session",
     "ValueInfo",
+    "export",
     "is_compatible",
     "load",
     "prepare",
     "run_model",
     "run_node",
     "supports_device",
+    "to_module",
 ]

@@ -59,6 +59,7 @@ class Model:
     calls: list[Call]
     opsets: dict[str, int]
     last_read: dict[str, int] = field(default_factory=dict)  # name -> the number of the last call that reads it
+    about: ModelProto = field(default_factory=ModelProto)  # who made it, and whatever they wrote into it; no graph
 
 
 def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
@@ -94,7 +95,20 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
     calls = [_call(node, opsets, folder, budget) for node in proto.graph.node]
     outputs = {o.name: o for o in proto.graph.output}
     last_read = _check_order(calls, {*inputs, *constants}, outputs)
-    return Model(inputs, optional, outputs, constants, calls, opsets, last_read)
+    return Model(inputs, optional, outputs, constants, calls, opsets, last_read, _about(proto))
+
+
+def _about(proto: ModelProto) -> ModelProto:
+    """The file without its graph, of which the name alone stays."""
+    about = ModelProto(
+        producer_name=proto.producer_name,
+        domain=proto.domain,
+        doc_string=proto.doc_string,
+        model_version=proto.model_version,
+        metadata_props=proto.metadata_props,
+    )
+    about.graph.name, about.graph.doc_string = proto.graph.name, proto.graph.doc_string
+    return about
 
 
 def _parsed(source: Any) -> tuple[ModelProto, Path | None]:

@@ -26,6 +26,19 @@ class ValueInfo:
     type: str  # tensor(float), …
 
 
+@dataclass(frozen=True, slots=True)
+class ModelMeta:
+    """What a model says about itself, with the attributes that ONNX Runtime's has."""
+
+    producer_name: str
+    graph_name: str
+    domain: str
+    description: str
+    graph_description: str
+    version: int
+    custom_metadata_map: dict[str, str]
+
+
 def load(model: Any, *, threads: int | None = None, memory_limit: int | None = MEMORY_LIMIT) -> Session:
     """Load an ONNX model.
 
@@ -69,7 +82,8 @@ class Session:
         self._model = model
         self._threads = threads
         self._lock = threading.Lock()
-        self._alive = _alive(model)
+        self._first = _made_before(model)
+        self._alive: dict[int, list[str]] = {}  # place in the model -> names from before it that are read from there on
         self._statics: dict[int, set[str]] = {}
         self._stretches: dict[int, OrderedDict[Any, Stretch | Foreign]] = {}
 
@@ -80,6 +94,19 @@ class Session:
     def get_outputs(self) -> list[ValueInfo]:
         """Names, shapes and types of what a run gives."""
         return [_info(o) for o in self._model.outputs.values()]
+
+    def get_modelmeta(self) -> ModelMeta:
+        """Who made the model, and what they wrote into it: labels, alphabets."""
+        about = self._model.about
+        return ModelMeta(
+            about.producer_name,
+            about.graph.name,
+            about.domain,
+            about.doc_string,
+            about.graph.doc_string,
+            about.model_version,
+            {entry.key: entry.value for entry in about.metadata_props},
+        )
 
     def run(self, output_names: Iterable[str] | None, inputs: Mapping[str, Any], *, out: Any = None) -> list[Any]:
         """Run the model.
@@ -157,6 +184,9 @@ class Session:
 
     def _key(self, position: int, values: dict[str, Any], statics: set[str]) -> Any:
         """What a stretch depends on: shapes and dtypes, and the values that decide shapes."""
+        if position not in self._alive:
+            last = self._model.last_read
+            self._alive[position] = [n for n, first in self._first.items() if first <= position <= last.get(n, -1)]
         return tuple(
             (value.shape, value.dtype, value.tobytes() if name in statics else None)
             if isinstance(value := values.get(name), np.ndarray)
@@ -175,20 +205,12 @@ class Session:
         return {name: _as_declared(value, declared[name]) for name, value in inputs.items()}
 
 
-def _alive(model: Model) -> list[list[str]]:
-    """For each place in the model the names from before it that are read from there on."""
+def _made_before(model: Model) -> dict[str, int]:
+    """name -> the first place in the model at which it is there, for all but constants."""
     first = dict.fromkeys((*model.inputs, *model.optional), 0)
     for number, call in enumerate(model.calls):
-        first |= {name: number + 1 for name in call.outputs if name}
-    begins: list[list[str]] = [[] for _ in range(len(model.calls) + 1)]
-    for name, begin in first.items():
-        begins[begin].append(name)
-    alive: list[list[str]] = []
-    found: list[str] = []
-    for number in range(len(model.calls)):
-        found = [n for n in (*found, *begins[number]) if model.last_read.get(n, -1) >= number]
-        alive.append(found)
-    return alive
+        first |= dict.fromkeys(filter(None, call.outputs), number + 1)
+    return first
 
 
 def _as_declared(value: Any, declared: ValueInfoProto) -> Any:

@@ -45,7 +45,7 @@ def constant_of_shape(shape, *, value=None):
     if min(size) < 0:
         raise UnsupportedError("a negative size")
     _check_count(math.prod(size))
-    return np.full(size, element.reshape(-1)[0], element.dtype)
+    return np.broadcast_to(element.reshape(-1)[0], size)  # one element of memory, however many there are
 
 
 @operator("Shape")
