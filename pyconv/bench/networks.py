@@ -222,7 +222,7 @@ class OnnxRuntimeSession:
     def prepare(self, network: Network, pass_: str, arrays: Arrays) -> Call:
         ort = import_module("onnxruntime")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads, options.log_severity_level = self.threads, 3
         session = ort.InferenceSession(
             onnx_twin(_traced(network, network.build())), options, providers=["CPUExecutionProvider"]
         )
