@@ -7,7 +7,18 @@ from graph_networks import NETWORKS, float64, network, normal
 import pyconv as pc
 import pyconv.functional as F
 from pyconv import nn
-from pyconv.graph.passes import PASSES, common, constants, epilogue, flatten, identities, optimize, pooled, saved, unused
+from pyconv.graph.passes import (
+    PASSES,
+    common,
+    constants,
+    epilogue,
+    flatten,
+    identities,
+    optimize,
+    pooled,
+    saved,
+    unused,
+)
 from pyconv.graph.passes import batch_norm as folding
 from pyconv.graph.trace import trace
 from pyconv.graph.transforms import value_and_grad
