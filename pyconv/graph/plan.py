@@ -252,7 +252,7 @@ class _Variant:
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
-        self.inputs = list(layouts)
+        self.inputs = list(layouts) if output_strides is None else None  # of calls that give new arrays, in C order
         self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
         self.reads_late = self.code.placement.reads_late()
         self._free = [Workspace(self.code)]
