@@ -29,9 +29,10 @@ static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     if (dot_engine_suits(problem)) return &dot_engine;
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
-    double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, table->planar_columns);
+    const column_layout layout = planar_layout(problem);
+    double width = (double)max_of(1, q->axes[WIDTH].out), vectors = (double)round_up((int64_t)width, planar_width(problem, &layout));
     double gemm = (double)products_of(problem, lay_out_columns(problem, table->nr), 1);
-    double planar = (double)products_of(problem, planar_layout(problem), 0) * vectors / width / PLANAR_SPEED;
+    double planar = (double)products_of(problem, layout, 0) * vectors / width / PLANAR_SPEED;
     return planar < gemm ? &planar_engine : &gemm_engine;
 }
 

@@ -73,6 +73,7 @@ typedef struct {
 
 column_layout lay_out_columns(const conv_problem *problem, int64_t width);
 column_layout planar_layout(const conv_problem *problem); /* as the planar engine has it */
+int64_t planar_width(const conv_problem *problem, const column_layout *layout); /* pixels of its register tile */
 
 static inline int64_t phases_of_set(const conv_problem *problem, const column_layout *layout, int64_t set) {
     return min_of(layout->phases_a_set, problem->all_phases - set * layout->phases_a_set);

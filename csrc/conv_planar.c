@@ -25,6 +25,7 @@ typedef struct {
     term_set *sets;
     int64_t block_channels, blocks;
     int wide;                  /* which of the two tiles */
+    int relu;                  /* the tile applies it, so that nothing is left to finish */
     int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
     int64_t group_elements;    /* of packed weights */
     char *packed, *scratch, *rows;
@@ -34,6 +35,15 @@ typedef struct {
 column_layout planar_layout(const conv_problem *problem) {
     int64_t most = problem->q.table->planar_rows, co = problem->q.co;
     return lay_out_columns(problem, co < most ? min_of(problem->all_phases, most / co) * co : ceil_div(co, ceil_div(co, most)));
+}
+
+/* Few rows leave registers for the wide tile. */
+static int is_wide(const conv_problem *problem, const column_layout *layout) {
+    return layout->width <= problem->q.table->planar_rows / 2;
+}
+
+int64_t planar_width(const conv_problem *problem, const column_layout *layout) {
+    return problem->q.table->planar_columns / (is_wide(problem, layout) ? 1 : 2);
 }
 
 static void scratch_steps(const planar_job *job, int64_t steps[AXES]) {
@@ -54,11 +64,11 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     workspace memory = {base, 0};
     const correlation *q = &problem->q;
     const axis *width = &q->axes[WIDTH];
-    const kernel_table *table = q->table;
     job->problem = problem;
     job->layout = planar_layout(problem);
-    job->wide = job->layout.width <= table->planar_rows / 2;
-    job->columns = job->wide ? table->planar_columns : table->planar_columns / 2;
+    job->wide = is_wide(problem, &job->layout);
+    job->columns = planar_width(problem, &job->layout);
+    job->relu = problem->activation == PYCONV_RELU && !problem->residual;
     job->block_channels = equal_block(q->ci, q->x_channel == 1 ? 2 * BLOCK_CHANNELS : BLOCK_CHANNELS);
     job->blocks = q->ci / job->block_channels;
     job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
@@ -151,7 +161,8 @@ static void solve_row(const planar_job *job, int64_t group, int64_t block, const
                                 .offset = set->offset,
                                 .terms = terms,
                                 .y_row = row_step,
-                                .accumulate = block > 0};
+                                .accumulate = block > 0,
+                                .relu = job->relu && block == job->blocks - 1};
             for (int64_t w = 0; w < width; w += job->columns) {
                 args.x = x + w * size;
                 args.y = row + ((s * job->layout.phases_a_set * q->co + channel) * row_step + w) * size;
@@ -191,7 +202,7 @@ static void planar_task(void *context, int64_t i, int worker) {
             if (job->blocks > 1) row += job->row_bytes;
         }
     }
-    finish_tile(job->problem, q, &t, group * q->co, q->co);
+    if (!job->relu) finish_tile(job->problem, q, &t, group * q->co, q->co);
 }
 
 static int64_t planar_packed(const conv_problem *problem) {

@@ -178,6 +178,12 @@ static void channels_last_row(const gathering *g, const char *from, char *to) {
     }
 }
 
+/* Bytes [begin, end), whole elements, of so many rows become 0. */
+static void clear_columns(char *to, int64_t row, int64_t rows, int64_t begin, int64_t end) {
+    for (int64_t c = 0; c < rows; c++)
+        for (int64_t i = begin; i < end; i += 4) memcpy(to + c * row + i, &(uint32_t){0}, 4);
+}
+
 static void planar_row(const gathering *g, const char *from, char *to) {
     const correlation *q = g->q;
     row_span s = span_of(g);
@@ -187,6 +193,11 @@ static void planar_row(const gathering *g, const char *from, char *to) {
         if (first < s.end)
             q->table->copy_block(to + (phase * g->pitch + first / step) * q->size, plane, from + (s.low + first) * x_step * q->size,
                                  q->x_channel, x_step * step, g->channels, ceil_div(s.end - first, step));
+    }
+    if (q->padding_mode == 0 && step == 1) { /* the usual case without a call for each zero */
+        clear_columns(to, plane * q->size, g->channels, 0, s.begin * q->size);
+        clear_columns(to, plane * q->size, g->channels, s.end * q->size, s.width * q->size);
+        return;
     }
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
         int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);

@@ -48,6 +48,7 @@ typedef struct {
     const int64_t *offset;
     int64_t terms, y_row;
     int accumulate; /* adds to y instead of overwriting it; bias is not used then */
+    int relu;       /* what is negative becomes 0 */
 } planar_args;
 
 /* A run of output pixels of a depthwise convolution over `channels` channels (contiguous in x, w and y).

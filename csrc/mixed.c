@@ -203,7 +203,22 @@ void pyconv_mixed(const pyconv_loops *p, int op, void *y, const void *a, const v
     run(&job, threads);
 }
 
+/* Whether one flag decides for all elements, which need no conversion. */
+static int has_one_flag(const pyconv_loops *p) {
+    for (int d = 0; d < DIMS; d++)
+        if (p->shape[d] > 1 && p->strides[1][d] != 0) return 0;
+    return p->types[1] == PYCONV_BOOL && p->types[2] == p->types[0] && p->types[3] == p->types[0];
+}
+
 void pyconv_where(const pyconv_loops *p, void *y, const void *condition, const void *a, const void *b, int threads) {
+    if (has_one_flag(p)) {
+        const int chosen = *(const uint8_t *)condition ? 2 : 3;
+        const void *x = chosen == 2 ? a : b;
+        pyconv_loops copy = *p;
+        memcpy(copy.strides[1], p->strides[chosen], sizeof copy.strides[1]);
+        if (x != y || memcmp(copy.strides[0], copy.strides[1], sizeof copy.strides[0])) pyconv_copy(&copy, y, x, threads);
+        return;
+    }
     loops_job job = {.p = p, .op = WHERE, .arrays = 4, .array = {y, (char *)condition, (char *)a, (char *)b}};
     run(&job, threads);
 }

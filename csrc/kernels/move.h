@@ -45,9 +45,26 @@ static void NAME(pack)(void *to_, const int64_t *to_offset, const void *from_, c
                                    columns - j < LANES ? columns : LANES);
 }
 
+/* to[j·rows + i] = from[i·from_step + j] for fewer than LANES rows and at least LANES columns. Whole vectors are stored in
+ * order, each over what the one before has stored too much of; those that would go too far take the way of a copy. */
+static void NAME(transpose_few)(real *to, const real *from, int64_t from_step, int64_t rows, int64_t columns) {
+    for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns)) {
+        vec a[LANES];
+        real last[(LANES + 1) * LANES], *at = (j + LANES - 1) * rows + LANES <= columns * rows ? to + j * rows : last;
+        UNROLL for (int i = 0; i < LANES; i++) a[i] = i < rows ? v_load(from + i * from_step + j) : v_set1(0);
+        NAME(turn)(a);
+        UNROLL for (int i = 0; i < LANES; i++) v_store(at + i * rows, a[i]);
+        if (at == last) memcpy(to + j * rows, last, (size_t)(LANES * rows) * sizeof(real));
+    }
+}
+
 /* to[j·to_step + i] = from[i·from_step + j] */
 static void NAME(transpose)(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t rows, int64_t columns) {
     int64_t to_offset[LANES], from_offset[LANES];
+    if (rows > 1 && rows < LANES && to_step == rows && columns >= LANES) {
+        NAME(transpose_few)(to, from, from_step, rows, columns);
+        return;
+    }
     for (int l = 0; l < LANES; l++) to_offset[l] = l * to_step, from_offset[l] = l * from_step;
     for (int64_t i = 0; i < rows; i = NAME(next_block)(i, rows))
         for (int64_t j = 0; j < columns; j = NAME(next_block)(j, columns))

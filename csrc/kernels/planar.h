@@ -17,6 +17,9 @@ INLINE void NAME(planar_body)(const int rows, const int vectors, const planar_ar
         }
         a += rows;
     }
+    if (args->relu)
+        UNROLL for (int i = 0; i < rows; i++)
+            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_max(v_set1(0), sum[i][v]);
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++) v_store((real *)args->y + i * args->y_row + v * LANES, sum[i][v]);
 }

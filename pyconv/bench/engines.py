@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pyconv.bench.problems import Problem
 
 Arrays = dict[str, np.ndarray]
 Call = Callable[[], tuple[Any, ...]]
+AnyEngine = TypeVar("AnyEngine")
 
 
 class Engine:
@@ -139,7 +140,7 @@ class Torch(Engine):
         self.memory = memory
 
     def unavailable(self) -> str | None:
-        return _missing("torch")
+        return missing("torch")
 
     def start(self, threads: int) -> None:
         import_module("torch").set_num_threads(threads)
@@ -181,7 +182,7 @@ class OnnxRuntime(Engine):
     name = "onnxruntime"
 
     def unavailable(self) -> str | None:
-        return _missing("onnxruntime", "onnx")
+        return missing("onnxruntime", "onnx")
 
     def start(self, threads: int) -> None:
         self.threads = threads
@@ -213,7 +214,7 @@ class OpenVino(Engine):
     name = "openvino"
 
     def unavailable(self) -> str | None:
-        return _missing("openvino", "onnx")
+        return missing("openvino", "onnx")
 
     def start(self, threads: int) -> None:
         self.threads = threads
@@ -251,7 +252,7 @@ class SciPy(Engine):
     name = "scipy"
 
     def unavailable(self) -> str | None:
-        return _missing("scipy")
+        return missing("scipy")
 
     def refuse(self, problem: Problem, pass_: str) -> str | None:
         if pass_ != "forward":
@@ -323,7 +324,8 @@ def onnx_model(problem: Problem, arrays: Arrays) -> bytes:
     return model.SerializeToString()
 
 
-def _missing(*modules: str) -> str | None:
+def missing(*modules: str) -> str | None:
+    """None if they are installed, else what to do."""
     absent = [module for module in modules if find_spec(module) is None]
     return f"not installed: pip install {' '.join(absent)}" if absent else None
 
@@ -344,7 +346,7 @@ PEERS: dict[str, Engine] = {
 }
 
 
-def choose(known: dict[str, Engine], patterns: str) -> list[Engine]:
+def choose(known: dict[str, AnyEngine], patterns: str) -> list[AnyEngine]:
     """The engines that comma-separated globs name; `none` names none.
 
     Raises
@@ -354,7 +356,7 @@ def choose(known: dict[str, Engine], patterns: str) -> list[Engine]:
     """
     if patterns == "none":
         return []
-    chosen: dict[str, Engine] = {}
+    chosen: dict[str, AnyEngine] = {}
     for pattern in patterns.split(","):
         matched = {name: engine for name, engine in known.items() if fnmatchcase(name, pattern.strip())}
         if not matched:

@@ -15,15 +15,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pyconv.bench.engines import Engine
-from pyconv.bench.problems import Problem
-
 ROUNDS = 5
 _SHORTEST = 100e-6  # calls quicker than this are timed several at a time
+
+
+class Timed(Protocol):
+    """What is timed: a layer (`problems.Problem`) or a network (`networks.Network`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def arrays(self) -> dict[str, np.ndarray]: ...
 
 
 class Block(NamedTuple):
@@ -69,7 +75,7 @@ def time_block(call: Callable[[], Any], seconds: float, clock: Callable[[], floa
 
 
 def race(
-    workers: Sequence[Worker], problem: Problem, pass_: str, seconds: float, reference: list[str]
+    workers: Sequence[Worker], problem: Timed, pass_: str, seconds: float, reference: list[str]
 ) -> list[Measurement]:
     """Time engines on one pass of one problem, turn by turn.
 
@@ -116,12 +122,12 @@ class WorkerStopped(RuntimeError):
 class Worker:
     """An engine in a process of its own; started by the first `prepare`, and again if it has died since."""
 
-    def __init__(self, engine: Engine, threads: int):
+    def __init__(self, engine: Any, threads: int):
         self.engine = engine
         self._threads = threads
         self._process: Any = None
 
-    def prepare(self, problem: Problem, pass_: str, reference: list[str]) -> tuple[str, float | None]:
+    def prepare(self, problem: Timed, pass_: str, reference: list[str]) -> tuple[str, float | None]:
         """Get ready; returns (why it refuses or "", error against the reference or None)."""
         if self._process is None:
             self._start()
@@ -177,7 +183,7 @@ def environment(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, engine: Engine, threads: int) -> None:
+def _serve(pipe: Connection, engine: Any, threads: int) -> None:
     """A worker's life: obey until the pipe closes. An engine that raises ends it, with a traceback."""
     unavailable = engine.unavailable()
     if unavailable is None:

@@ -1,13 +1,16 @@
-"""`pyconv bench`: our backends and the installed peers on the named problems."""
+"""`pyconv bench`: our backends and the installed peers on the named problems, or on whole networks."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from pyconv._extras import require
-from pyconv.bench import engines, problems, report, session
+from pyconv.bench import engines, networks, problems, report, session
 from pyconv.bench.peak import peak_flops
 from pyconv.kernels.threads import get_num_threads
 
@@ -17,6 +20,7 @@ examples:
   pyconv bench --problems 'resnet50/*' --backends 'native*' --passes forward,backward --json new.json --png new.png
   pyconv bench --problems depthwise,convnext/dw96.7x7@16 --peers torch,torch-cl
   pyconv bench --problems '*' --peers none --baseline im2col --seconds 0.1 --no-check
+  pyconv bench --networks 'lenet5*,resnet50@1' --peers torch,onnxruntime --json networks.json
   pyconv bench --problems short --compare old.json      (exit code 1 if a ratio fell by more than 10 %)
 """
 
@@ -29,10 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOBS",
         help="names, classes, short; comma-separated; @N behind one: batch N, @small: scaled down (default: short)",
     )
+    parser.add_argument(
+        "--networks",
+        nargs="?",
+        const="*",
+        metavar="GLOBS",
+        help=f"whole networks instead of layers: times, memory, compilation; of {', '.join(networks.NETWORKS)} (all)",
+    )
     ours, peers, passes = (", ".join(names) for names in (engines.BACKENDS, engines.PEERS, problems.PASSES))
-    parser.add_argument("--backends", default="*", metavar="GLOBS", help=f"of {ours} (default: all)")
+    parser.add_argument(
+        "--backends", metavar="GLOBS", help=f"of {ours} (default: all); for networks native, numba, im2col (native)"
+    )
     parser.add_argument("--peers", default="*", metavar="GLOBS", help=f"of {peers}, or none (default: all)")
-    parser.add_argument("--passes", default="forward,backward", metavar="LIST", help=f"of {passes} (%(default)s)")
+    parser.add_argument(
+        "--passes",
+        metavar="LIST",
+        help=f"of {passes} (default: forward,backward); for networks of {', '.join(networks.PASSES)} (both)",
+    )
     parser.add_argument(
         "--seconds", type=float, default=0.5, metavar="S", help="time an engine gets a pass (%(default)s)"
     )
@@ -52,19 +69,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code: 0, or 1 if a ratio fell or an engine of ours failed."""
+    if args.networks is not None:
+        return _networks(args)
     if args.list:
         _list(problems.select(args.problems) if args.problems else problems.PROBLEMS.values())
         return 0
     chosen = problems.select(args.problems or "short")
-    passes = _passes(args.passes)
-    if not args.seconds > 0:
-        raise ValueError(f"--seconds must be above 0, not {args.seconds}")
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads must be at least 1, not {args.threads}")
+    passes = _passes(args.passes or "forward,backward", problems.PASSES)
+    _check_numbers(args)
     old = report.Report.load(args.compare) if args.compare else None
     if args.png:
         require("matplotlib", "bench")  # now rather than after the run
-    racing = _available(engines.choose(engines.BACKENDS, args.backends) + engines.choose(engines.PEERS, args.peers))
+    racing = _available(
+        engines.choose(engines.BACKENDS, args.backends or "*") + engines.choose(engines.PEERS, args.peers)
+    )
 
     references = None
     if args.baseline is not None:
@@ -95,20 +113,57 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed or fallen else 0
 
 
+def _networks(args: argparse.Namespace) -> int:
+    """`pyconv bench --networks`; 1 if an engine of ours failed."""
+    chosen = networks.select(args.networks)
+    if args.list:
+        for network in chosen:
+            print(f"{network.name:<22}{', '.join(network.passes):<12}{network}")
+        return 0
+    passes = _passes(args.passes or ",".join(networks.PASSES), networks.PASSES)
+    _check_numbers(args)
+    ours = engines.choose(networks.BACKENDS, args.backends or "native")
+    racing = _available(ours + engines.choose(networks.PEERS, args.peers))
+    threads = args.threads or get_num_threads()
+    facts = report.machine(threads, *peak_flops(threads))
+    print(report.heading(facts), flush=True)
+    results: list[networks.Result] = []
+    for some in networks.run(chosen, passes, racing, threads, args.seconds):
+        results += some
+        print(networks.table(some), end="\n\n", flush=True)
+    costs = networks.call_costs()
+    python, step = (1e6 * costs[f"{name}_seconds"] for name in ("python", "step"))
+    print(f"a call costs {python:.2f} µs in Python, {step:.3f} µs a step in C")
+    if args.json:
+        content = networks.as_json(facts, costs, results)
+        Path(args.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    failed = [r for r in results if not r.peer and r.seconds is None]
+    for r in failed:
+        print(f"failed: {r.network} {r.pass_} {r.engine}: {r.note}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    if not args.seconds > 0:
+        raise ValueError(f"--seconds must be above 0, not {args.seconds}")
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads must be at least 1, not {args.threads}")
+
+
 def _list(listed: Iterable[problems.Problem]) -> None:
     for problem in listed:
         print(f"{problem.name:<30}{problem.group:<12}{problem.flops() / 1e6:>10.1f} MFLOP  {problem}")
 
 
-def _passes(text: str) -> list[str]:
+def _passes(text: str, known: Iterable[str]) -> list[str]:
     passes = [name.strip() for name in text.split(",")]
     for name in passes:
-        if name not in problems.PASSES:
-            raise ValueError(f"pass {name!r} is unknown: use {', '.join(problems.PASSES)}")
+        if name not in known:
+            raise ValueError(f"pass {name!r} is unknown: use {', '.join(known)}")
     return passes
 
 
-def _available(chosen: list[engines.Engine]) -> list[engines.Engine]:
+def _available(chosen: list[Any]) -> list[Any]:
     """Those that can run here; the others are named on stderr."""
     available = []
     for engine in chosen:

@@ -148,6 +148,21 @@ class Plan:
         return code.placement.arena_bytes + code.scratch_bytes
 
     @property
+    def arena_bytes(self) -> int:
+        """Bytes of the memory that all intermediate results share, for the shapes called last."""
+        return self._current().code.placement.arena_bytes
+
+    @property
+    def live_bytes(self) -> int:
+        """The largest sum of intermediate results that are needed at one time: no arena can be smaller."""
+        return self._current().code.placement.live_bytes
+
+    @property
+    def steps(self) -> int:
+        """How many kernels a call runs, for the shapes called last."""
+        return len(self._current().code.choices)
+
+    @property
     def packed_bytes(self) -> int:
         """Bytes of weights that are kept in the order in which kernels want them, for the shapes called last."""
         return self._current().code.packed_bytes
@@ -237,7 +252,7 @@ class _Variant:
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
-        self.inputs = list(layouts)
+        self.inputs = list(layouts) if output_strides is None else None  # of calls that give new arrays, in C order
         self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
         self.reads_late = self.code.placement.reads_late()
         self._free = [Workspace(self.code)]

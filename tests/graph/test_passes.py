@@ -7,13 +7,25 @@ from graph_networks import NETWORKS, float64, network, normal
 import pyconv as pc
 import pyconv.functional as F
 from pyconv import nn
-from pyconv.graph.passes import PASSES, common, constants, epilogue, flatten, identities, optimize, saved, unused
+from pyconv.graph.passes import (
+    PASSES,
+    common,
+    constants,
+    epilogue,
+    flatten,
+    identities,
+    optimize,
+    pooled,
+    saved,
+    unused,
+)
 from pyconv.graph.passes import batch_norm as folding
 from pyconv.graph.trace import trace
 from pyconv.graph.transforms import value_and_grad
 from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.elementwise import UnaryBackward
 from pyconv.ops.linear import Linear
+from pyconv.ops.pool import MaxPoolBackward
 
 
 def traced(function, *arrays):
@@ -211,3 +223,36 @@ def test_fused_kernels_agree_in_every_backend(backend):
     with pc.backend(backend):
         (y,) = graph.evaluate(x)
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+def relu_and_pool(pool):
+    """Gradients of ReLU and a pooling, with ties, zeros of both signs, and windows in which nothing is positive."""
+    x = np.random.default_rng(3).integers(-4, 3, (2, 3, 9, 8)).astype(np.float64)
+    x[0, 0, 0] = -0.0
+    graph = traced(value_and_grad(lambda x: F.sum(F.mul(pool(F.relu(F.mul(x, 1.5))), 0.5))), x)
+    return unused.run(saved.run(graph)), x
+
+
+@pytest.mark.parametrize("options", [(2,), (3, 2, 1), (2, 2, 0, 1, True), (3, 1, 1, 2)])
+def test_relu_moves_behind_maximum_pooling(options):
+    before, x = relu_and_pool(lambda x: F.max_pool2d(x, *options))
+    after = unused.run(pooled.run(before))
+    for a, b in zip(before.evaluate(x), after.evaluate(x), strict=True):
+        np.testing.assert_array_equal(a, b)
+    (dpool,) = (node for node in after.nodes if isinstance(node.op, MaxPoolBackward))
+    (relu,) = (node for node in after.nodes if node.op == pooled.RELU)
+    assert relu.size < x.size
+    assert dpool.inputs[1].shape == x.shape
+    assert len(after.nodes) == len(before.nodes)
+
+
+def test_relu_stays_where_something_else_reads_it():
+    def twice(x):
+        y = F.relu(x)
+        return F.sum(F.max_pool2d(y, 2)) + F.sum(y)
+
+    x = np.random.default_rng(3).standard_normal((1, 2, 4, 4))
+    before = unused.run(saved.run(traced(value_and_grad(twice), x)))
+    assert ops(pooled.run(before)) == ops(before)
+    inference = traced(lambda x: F.max_pool2d(F.relu(x), 2), x)
+    assert ops(pooled.run(inference)) == ops(inference)

@@ -94,6 +94,16 @@ def test_results_go_where_they_are_told():
     assert_close(result, shared(a, b))
 
 
+def test_new_results_do_not_take_the_order_of_the_last_place():
+    w = np.random.default_rng(0).standard_normal((6, 1, 3, 3))
+    plan = pc.compile(lambda x: F.conv2d(x, w), (2, 1, 8, 8), precision="float64")
+    x = np.random.default_rng(1).standard_normal((2, 1, 8, 8))
+    channels_last = np.moveaxis(np.empty((2, 6, 6, 6)), -1, 1)
+    expected = plan(x)
+    for out in (channels_last, None, expected.copy(), channels_last, channels_last, None, None):
+        np.testing.assert_array_equal(plan(x, out=out), expected)
+
+
 def test_an_output_may_lie_over_an_input():
     x = normal(4, 4)
     plan = pc.compile(lambda x: F.matmul(x, F.transpose(x, 0, 1)), x)
