@@ -18,7 +18,7 @@ enum {
     FEW_PANELS = 4,          /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
     MANY_CHANNELS = 4,       /* output channels a pixel that dominate pixels */
     SHARED_BYTES = 16 << 20, /* of all panels together, at most, that are packed first */
-    PIECE_CHANNELS = 16,     /* of a block, at least, that are packed at a time */
+    PIECE_CHANNELS = 8,      /* of a block, that are packed at a time */
     COPIED_ROWS = 32,        /* of the weights, at a time */
     SHARE_ROWS = 192,        /* output channels of a task, about, */
     LEAST_ROWS = 24,         /* and at least */
@@ -66,6 +66,8 @@ int turned_engine_suits(const conv_problem *problem) {
         pointwise = pointwise && it->step == 1 && it->first == 0 && it->in == it->out;
     }
     const int64_t pixels = count_pixels(&q), most = max_of(q.co / MANY_CHANNELS, min_of(q.co, FEW_PANELS * q.table->nr));
+    /* weights that are packed already cost nothing: then channels-last pixels are better rows than columns */
+    if (problem->packing != PACK_AND_SOLVE && q.x_channel == 1 && pixels > q.table->nr) return 0;
     return pointwise || (pixels <= most && reads_weights_in_place(problem));
 }
 
@@ -104,6 +106,13 @@ static void pack_pixels(const turned_job *job, const tile *t, int64_t channel, i
     }
 }
 
+/* The same, some channels after the other: their rows, each on a page of its own, are walked through together. */
+static void pack_channels(const turned_job *job, const tile *t, int64_t channel, int64_t channels, char *input, char *panels) {
+    const int64_t step = job->taps * job->q.table->nr * job->q.size;
+    for (int64_t c = 0; c < channels; c += PIECE_CHANNELS)
+        pack_pixels(job, t, channel + c, min_of(PIECE_CHANNELS, channels - c), input, panels + c * step);
+}
+
 /* Whether the pixels of a tile follow each other in y. */
 static int is_flat(const correlation *q, const tile *t) {
     int64_t next = t->extent[WIDTH];
@@ -139,7 +148,7 @@ static void pack_task(const turned_job *job, int64_t i, int worker) {
     const tile t = tile_at(q, &job->cutting, place / q->groups);
     char *panels = job->shared + (place * job->blocks + block) * job->block_bytes + first * job->taps * q->table->nr * q->size;
     if (channels > 0)
-        pack_pixels(job, &t, place % q->groups * q->ci + block * job->block_channels + first, channels,
+        pack_channels(job, &t, place % q->groups * q->ci + block * job->block_channels + first, channels,
                     job->scratch + worker * job->scratch_bytes, panels);
 }
 
@@ -207,7 +216,7 @@ static void turned_task(void *context, int64_t i, int worker) {
         const int64_t channel = block * job->block_channels;
         const char *weights = job->weights + (group * job->group_step + at.row * job->row_step + channel * job->taps) * size;
         const char *columns = job->pieces ? job->shared + (place * job->blocks + block) * job->block_bytes : own;
-        if (!job->pieces) pack_pixels(job, &at.t, group * q->ci + channel, channels_of_block(job, block), input, own);
+        if (!job->pieces) pack_channels(job, &at.t, group * q->ci + channel, channels_of_block(job, block), input, own);
         for (int64_t row = 0; row < at.rows; row += together)
             for (int64_t p = 0; p < panels; p++)
                 add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));

@@ -1,15 +1,14 @@
-/* The one register tile of the indirect GEMM (see tile_args): rows × NR accumulators, never spilled. */
+/* The one register tile of the indirect GEMM (see tile_args): rows × NR accumulators, never spilled. What it adds to comes in
+ * last: it is in cache by then, and a sum of blocks rounds less than one long sum. */
 
 INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args *args) {
     vec sum[GROUPS * GROUP_ROWS][NV];
     const int64_t row_step = args->row_step, c_row_step = args->c_row_step, length = args->length;
-    const real *b = args->b, *bias = args->bias;
+    const real *b = args->b, *bias = args->accumulate ? 0 : args->bias;
 
-    if (args->accumulate) {
-        UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                sum[i][v] = v_load((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
-    } else if (args->row_bias) {
+    UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
+        __builtin_prefetch((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step, 1);
+    if (args->row_bias && !args->accumulate) {
         const real *row_bias = args->row_bias;
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) /* where rows of a pair are one row, so are their biases */
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_set1(row_bias[c_row_step ? i : i / GROUP_ROWS]);
@@ -35,6 +34,11 @@ INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args
         }
     }
 
+    if (args->accumulate) {
+        UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[i][v] += v_load((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
+    }
     UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
         UNROLL for (int v = 0; v < vectors; v++)
             v_store((real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES, sum[i][v]);
