@@ -1,6 +1,6 @@
 """How cffi builds the library: pyconv.h is its interface, every .c file beside it a source.
 
-OpenMP is used where the compiler has it. PYCONV_CFLAGS adds flags (warnings as errors, sanitizers).
+OpenMP is asked for its limits where the compiler has it. PYCONV_CFLAGS adds flags (warnings as errors, sanitizers).
 """
 
 import os
@@ -39,6 +39,7 @@ flags = [
     "-ffp-contract=fast",
 ]
 flags += [f for f in ("-fno-predictive-commoning",) if compiles_with(f)]  # it spills sliding windows
+threads = [f for f in ("-pthread",) if compiles_with(f, "pthread.h")]
 openmp = [f for f in ("-fopenmp",) if compiles_with(f, "omp.h")]
 extra = os.environ.get("PYCONV_CFLAGS", "").split()
 
@@ -50,8 +51,8 @@ ffibuilder.set_source(
     sources=[os.path.relpath(path, ROOT) for path in sorted([*HERE.glob("*.c"), *HERE.glob("isa/*.c")])],
     include_dirs=["csrc"],
     depends=[os.path.relpath(path, ROOT) for path in sorted(HERE.rglob("*.h"))],
-    extra_compile_args=flags + openmp + extra,
-    extra_link_args=openmp + [f for f in extra if f.startswith("-fsanitize")],
+    extra_compile_args=flags + threads + openmp + extra,
+    extra_link_args=threads + openmp + [f for f in extra if f.startswith("-fsanitize")],
     libraries=["m"] if os.name == "posix" else [],
     py_limited_api=True,
 )

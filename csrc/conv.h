@@ -40,6 +40,9 @@ enum { PACK_AND_SOLVE, PACKED, PACK_ONLY };
 conv_problem forward_problem(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y);
 conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx);
 
+/* A phase's number along each axis. */
+void split_phase(const conv_problem *problem, int64_t phase, int64_t at[AXES]);
+
 /* The part of a tile that exists in a phase, and where the phase's first output stands in y, in elements. */
 tile tile_of_phase(const conv_problem *problem, const tile *t, int64_t phase);
 int64_t phase_offset(const conv_problem *problem, int64_t phase);

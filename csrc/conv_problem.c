@@ -81,7 +81,7 @@ conv_problem backward_data_problem(const pyconv_conv *p, const void *dy, const v
     return problem;
 }
 
-static void split_phase(const conv_problem *problem, int64_t phase, int64_t at[AXES]) {
+void split_phase(const conv_problem *problem, int64_t phase, int64_t at[AXES]) {
     if (problem->all_phases == 1) {
         memset(at, 0, AXES * sizeof *at);
         return;

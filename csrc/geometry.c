@@ -129,8 +129,7 @@ int is_interior(const correlation *q, const tile *t) {
     return 1;
 }
 
-/* Where padded position i of an axis of n elements is read; -1: a zero. */
-static int64_t source(int padding_mode, int64_t i, int64_t n) {
+int64_t input_position(int padding_mode, int64_t i, int64_t n) {
     if (i >= 0 && i < n) return i;
     switch (padding_mode) {
         case 1: i = i < 0 ? -i : i; return i >= n ? 2 * (n - 1) - i : i;
@@ -172,7 +171,7 @@ static void channels_last_row(const gathering *g, const char *from, char *to) {
         q->table->copy_block(to + s.begin * pixel, g->pitch, from + (s.low + s.begin) * x_step * q->size, x_step, q->x_channel,
                              s.end - s.begin, g->channels);
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
-        int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);
+        int64_t at = input_position(q->padding_mode, s.low + i, q->axes[WIDTH].in);
         if (at < 0) memset(to + i * pixel, 0, (size_t)pixel);
         else q->table->copy_block(to + i * pixel, g->pitch, from + at * x_step * q->size, 0, q->x_channel, 1, g->channels);
     }
@@ -200,7 +199,7 @@ static void planar_row(const gathering *g, const char *from, char *to) {
         return;
     }
     for (int64_t i = next_padding(&s, 0); i < s.width; i = next_padding(&s, i + 1)) {
-        int64_t at = source(q->padding_mode, s.low + i, q->axes[WIDTH].in);
+        int64_t at = input_position(q->padding_mode, s.low + i, q->axes[WIDTH].in);
         char *column = to + (i % step * g->pitch + i / step) * q->size;
         if (at >= 0) q->table->copy_block(column, plane, from + at * x_step * q->size, q->x_channel, 1, g->channels, 1);
         else
@@ -216,7 +215,7 @@ static void gather_axis(const gathering *g, int a, const char *from, char *to) {
     const axis *it = &g->q->axes[a];
     int64_t low = g->t->begin[a] * it->step + it->first, length = reach(it, g->t->extent[a]);
     for (int64_t i = 0; i < length; i++, to += g->steps[a] * g->q->size) {
-        int64_t at = source(g->q->padding_mode, low + i, it->in);
+        int64_t at = input_position(g->q->padding_mode, low + i, it->in);
         if (at < 0) memset(to, 0, (size_t)(g->steps[a] * g->q->size));
         else gather_axis(g, a + 1, from + at * g->q->x_step[a] * g->q->size, to);
     }

@@ -66,6 +66,9 @@ tile tile_at(const correlation *q, const tiling *t, int64_t index);
 /* Whether every input position of the tile lies inside x, so that it can be read in place. */
 int is_interior(const correlation *q, const tile *t);
 
+/* Where padded position i of an axis of n elements is read; -1: a zero. */
+int64_t input_position(int padding_mode, int64_t i, int64_t n);
+
 /* Copies channels [channel, channel + channels) of a tile's input to `to`, shaped (reach of the tile..., pitch) with the
  * tiling's full reach. Padding is filled according to the mode. */
 void gather_tile(const correlation *q, const tiling *cutting, const tile *t, int64_t channel, int64_t channels, int64_t pitch,

@@ -51,20 +51,29 @@ typedef struct {
     int relu;       /* what is negative becomes 0 */
 } planar_args;
 
-/* A run of output pixels of a depthwise convolution over `channels` channels (contiguous in x, w and y).
- * Output pixel p reads x + p·x_step + offset[t] for each tap t, times w + t·w_step. Overwrites y + p·y_step. */
+#define PADDED INT64_MIN /* an offset of what is not there: a zero */
+
+/* A row of output pixels of a depthwise convolution over `channels` channels, contiguous in x and y.
+ * Pixel p reads x + x_row[r] + column[p·stride + t·dilation] for tap t of each of `rows` kernel rows, or a zero where that
+ * column is PADDED. The columns of positions [inside_begin, inside_end) are x_step apart; there are columns for a multiple of
+ * eight pixels. Weights stand in vectors of channels: the tap's at w + c·w_taps + w_row[r] + t·lanes for vector c. Overwrites
+ * y + p·y_step. */
 typedef struct {
     const void *x, *w, *bias;
     void *y;
-    const int64_t *offset;
-    int64_t taps, pixels, channels, x_step, w_step, y_step;
+    const int64_t *x_row, *w_row, *column;
+    int64_t inside_begin, inside_end;
+    int64_t rows, taps, stride, dilation, pixels, channels, x_step, w_taps, y_step;
 } depthwise_args;
 
-/* dw + t·w_step (t < taps) += sum over pixels p of dy + p·y_step times x + p·x_step + t·tap_step, channel by channel. */
+/* Of the same with the same tables, dw += the sums over pixels of dy + p·y_step times what tap t of kernel row r reads; it
+ * stands at dw + c·w_taps + (r·taps + t)·lanes for vector c, whole vectors. An x_row may be PADDED. */
 typedef struct {
     const void *x, *dy;
     void *dw;
-    int64_t taps, pixels, channels, x_step, y_step, w_step, tap_step;
+    const int64_t *x_row, *column;
+    int64_t inside_begin, inside_end;
+    int64_t rows, taps, stride, dilation, pixels, channels, x_step, w_taps, y_step;
 } depthwise_weights_args;
 
 /* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or 4×4 outputs plus bias) and

@@ -228,7 +228,8 @@ const char *pyconv_isa(void);
 /* Use an instruction set from now on; 0, or -1 where it is unknown or this machine lacks it. Not while kernels run. */
 int pyconv_select_isa(const char *name);
 
-/* How many threads a call with `threads` would use: 1 in a child forked after parallel work or without OpenMP. */
+/* How many threads a call with `threads` would use: 1 inside of a parallel loop, fewer where OpenMP was
+ * told so (threadpoolctl). */
 int pyconv_effective_threads(int threads);
 int pyconv_has_openmp(void);
 

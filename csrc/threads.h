@@ -1,4 +1,4 @@
-/* Parallel loops: the one place that knows OpenMP, forked children and denormals. */
+/* Parallel loops: the one place that knows threads, forked children and denormals. */
 #ifndef PYCONV_THREADS_H
 #define PYCONV_THREADS_H
 

@@ -1,4 +1,4 @@
-"""Workspaces that hold garbage: a kernel that reads what it has not written, or writes past its end, is found out."""
+"""Instruction sets to test; workspaces that hold garbage, so that it shows if a kernel reads what was not written."""
 
 import threading
 
@@ -8,6 +8,25 @@ import pytest
 from pyconv import kernels
 
 FENCE = 4096  # bytes that follow a workspace
+
+
+def isas():
+    if kernels.available("native") is not None:
+        return ()
+    from pyconv.kernels.native import library
+
+    return library.isas()
+
+
+@pytest.fixture(params=isas())
+def isa(request):
+    """Each instruction set of this machine in turn, in use."""
+    from pyconv.kernels.native import library
+
+    before = library.get_isa()
+    library.set_isa(request.param)
+    yield request.param
+    library.set_isa(before)
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ from pyconv.kernels.threads import num_threads
 if (reason := kernels.available("native")) is not None:
     pytest.skip(reason, allow_module_level=True)
 
-from pyconv.kernels.native import channels, elementwise, library, linear, softmax
+from pyconv.kernels.native import channels, elementwise, linear, softmax
 
 SHAPES = [(1,), (7,), (33,), (4, 35), (2, 3, 5, 7), (2, 19, 4, 3)]
 PARAMETERS = {
@@ -45,15 +45,6 @@ PARAMETERS = {
     "power": (-0.5,),
 }
 SPECIALS = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 3, -3, 1, -1, 2, 20, -20, 1e4, -1e4, 1e-15, -1e-15])
-
-
-@pytest.fixture(params=library.isas())
-def isa(request):
-    before = library.get_isa()
-    library.set_isa(request.param)
-    yield request.param
-    library.set_isa(before)
-
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # of the references
 both_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])

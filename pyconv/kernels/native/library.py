@@ -14,21 +14,12 @@ import numpy as np
 
 from pyconv.kernels.threads import get_num_threads
 
-# GNU OpenMP reads, when it is loaded, how often its threads look for work before they sleep. By default that is for
-# milliseconds, which makes a run up to eight times slower where another process wants the same cores; 10,000 looks are
-# some tens of microseconds, longer than the pause between two kernels' loops.
-_settled = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-if not _settled:
-    os.environ["GOMP_SPINCOUNT"] = "10000"
 try:
     from pyconv.kernels.native._lib import ffi, lib
 except ImportError as error:
     raise ImportError(
         "the C kernels are not built; install a C compiler (gcc or clang) and reinstall pyconv-engine"
     ) from error
-finally:
-    if not _settled:
-        del os.environ["GOMP_SPINCOUNT"]
 
 _HUGE_PAGE = 2 << 20  # workspaces begin on one: fewer misses of the TLB
 _LEAST_BYTES = 4 << 20  # from here on NumPy asks the system for huge pages; what is never touched costs nothing

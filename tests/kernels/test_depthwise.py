@@ -1,0 +1,80 @@
+"""The native depthwise engine: every form that its microkernels know, and others, on every instruction set, exactly."""
+
+import numpy as np
+import pytest
+from arrays import arranged, assert_exact, integers, reference, unwritten
+
+from pyconv import kernels
+from pyconv.kernels.spec import PADDING_MODES, ConvSpec
+
+if (reason := kernels.available("native")) is not None:
+    pytest.skip(reason, allow_module_level=True)
+
+ORDERS = ("C", "channels_last", "reversed", "sliced")
+
+
+def every_pass(channels, size, kernel, stride, dilation, padding, mode="zeros", order="C", dtype=np.float32):
+    """All three passes of two images on the native backend against the naive one."""
+    spec = ConvSpec((stride,) * 2, padding, (dilation,) * 2, channels, mode)
+    x_shape, w_shape = (2, channels, *size), (channels, 1, kernel, kernel)
+    y_shape = (2, channels, *spec.output_size(size, (kernel, kernel)))
+    rng = np.random.default_rng(kernel)
+    x, dy = integers(rng, x_shape, dtype, order), integers(rng, y_shape, dtype, order)
+    w, b = integers(rng, w_shape, dtype), integers(rng, (channels,), dtype)
+    for name, shape, arguments in (
+        ("conv", y_shape, (x, w, b)),
+        ("conv_backward_data", x_shape, (dy, w, b)),
+        ("conv_backward_weights", w_shape, (dy, x)),
+    ):
+        out = arranged(unwritten(shape, dtype), order)
+        with kernels.backend("native"):
+            kernels.run(name, out, *arguments, spec)
+        assert_exact(out, reference(name, shape, *arguments, spec), f"{name} {kernel}×{kernel} {order}")
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, 11])
+def test_kernel_sizes_and_strides(isa, kernel, stride):
+    for order in ORDERS:
+        every_pass(19, (13, 22), kernel, stride, 1, ((kernel // 2, kernel // 2),) * 2, order=order)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_dilation(isa, kernel):
+    for stride in (1, 2):
+        every_pass(18, (17, 19), kernel, stride, 3, ((4, 2), (0, 5)), order="channels_last")
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+def test_padding_modes(isa, mode):
+    for order in ORDERS:
+        every_pass(33, (4, 5), 3, 1, 1, ((3, 1), (2, 3)), mode, order)
+        every_pass(17, (9, 40), 5, 2, 1, ((3, 1), (2, 3)), mode, order)
+
+
+def test_doubles(isa):
+    for order in ORDERS:
+        every_pass(21, (10, 11), 3, 1, 1, ((1, 1),) * 2, order=order, dtype=np.float64)
+
+
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+def test_many_channels_whose_pixels_collide_in_cache(isa, order):
+    every_pass(256, (7, 7), 7, 1, 1, ((3, 3),) * 2, order=order)
+
+
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+def test_planes_cut_into_tiles(isa, order):
+    for kernel, stride in ((3, 1), (5, 2)):
+        every_pass(40, (61, 57), kernel, stride, 1, ((kernel // 2, kernel // 2),) * 2, order=order)
+
+
+def test_an_output_sees_only_its_window(isa):
+    """NaN beyond a block's last pixel, or in the padding's place, does not spread."""
+    spec = ConvSpec((1, 1), ((1, 1), (1, 1)), (1, 1), 16)
+    x, w = np.ones((1, 16, 3, 23), np.float32), np.ones((16, 1, 3, 3), np.float32)
+    x[:, :, :, 11] = np.nan
+    for order in ORDERS:
+        y = arranged(unwritten(x.shape, np.float32), order)
+        with kernels.backend("native"):
+            kernels.run("conv", y, arranged(x, order), w, None, spec)
+        assert (np.flatnonzero(np.isnan(y).any(axis=(0, 1, 2))) == [10, 11, 12]).all()
