@@ -70,7 +70,8 @@ void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void 
 void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads) {
     correlation q = correlation_forward(p);
     threads = useful_threads(p, threads);
-    if (is_depthwise(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
+    if (p->algorithm == WINOGRAD) winograd_weights(p, dy, x, dw, workspace, threads);
+    else if (is_depthwise(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
     else conv_weights(p, dy, x, dw, workspace, threads);
 }
 
@@ -78,6 +79,7 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
     threads = useful_threads(p, threads);
     if (pass == 2) {
         correlation q = correlation_forward(p);
+        if (p->algorithm == WINOGRAD) return (size_t)winograd_weights_workspace(p, threads);
         return (size_t)(is_depthwise(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
     }
     conv_problem problem = problem_of(p, pass, 0);
@@ -97,6 +99,7 @@ void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packe
 }
 
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass) {
+    if (pass == 2) return fits_winograd_weights(p);
     conv_problem problem = problem_of(p, pass, 0);
     return fits_winograd(&problem);
 }

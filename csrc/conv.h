@@ -109,10 +109,13 @@ int dot_engine_suits(const conv_problem *problem);
 /* One input and one output channel a group. */
 static inline int is_depthwise(const correlation *q) { return q->groups > 1 && q->ci == 1 && q->co == 1; }
 
-/* Backward weights, general and depthwise. */
+/* Backward weights: general, depthwise, and by Winograd's algorithm where fits_winograd_weights. */
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads);
 void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
 int64_t depthwise_weights_workspace(const pyconv_conv *p, int threads);
 void depthwise_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
+int fits_winograd_weights(const pyconv_conv *p);
+int64_t winograd_weights_workspace(const pyconv_conv *p, int threads);
+void winograd_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
 
 #endif

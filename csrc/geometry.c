@@ -111,6 +111,12 @@ tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple) {
     return t;
 }
 
+tiling cut_alike(const correlation *q, const tiling *cutting) {
+    tiling t = *cutting;
+    measure(q, &t);
+    return t;
+}
+
 tile tile_at(const correlation *q, const tiling *t, int64_t index) {
     tile it;
     for (int a = AXES - 1; a >= 0; a--) {

@@ -61,6 +61,9 @@ tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_lea
 /* Cuts into tiles of at most so many output pixels; along the width, by a multiple of `multiple`. */
 tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple);
 
+/* Cuts one problem as another one, whose output is as large, was cut. */
+tiling cut_alike(const correlation *q, const tiling *cutting);
+
 tile tile_at(const correlation *q, const tiling *t, int64_t index);
 
 /* Whether every input position of the tile lies inside x, so that it can be read in place. */

@@ -40,6 +40,16 @@ typedef struct {
     int narrow;           /* only the first half of the columns, in half the time */
 } tile_args;
 
+/* c[i·c_step + j] = sum over t < length of a[t·a_step + i] · b[t·b_step + j], for all rows i of a register tile and its nr
+ * columns j, or with `narrow` the first half of these. */
+typedef struct {
+    const void *a, *b;
+    void *c;
+    int64_t a_step, b_step, c_step, length;
+    int accumulate; /* adds to c instead of overwriting it */
+    int narrow;
+} outer_args;
+
 /* Up to planar_rows output channels by half of planar_columns pixels, or `wide`: up to half of the rows by all columns.
  * Row i, pixel p: bias[i] + sum over terms k of a[k·rows + i] · x[offset[k] + p], written to y[i·y_row + p]. */
 typedef struct {
@@ -76,8 +86,8 @@ typedef struct {
     int64_t rows, taps, stride, dilation, pixels, channels, x_step, w_taps, y_step;
 } depthwise_weights_args;
 
-/* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or 4×4 outputs plus bias) and
- * 36 points, over `channels` contiguous channels, at least a vector of them. */
+/* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or their gradients, 4×4 outputs plus
+ * bias or their gradients) and 36 points, over `channels` contiguous channels, at least a vector of them. */
 typedef struct {
     void *pixels, *points;
     const void *bias;
@@ -152,6 +162,9 @@ typedef struct {
     void (*winograd_input)(const winograd_args *args);
     void (*winograd_weights)(const winograd_args *args);
     void (*winograd_output)(const winograd_args *args);
+    void (*winograd_gradients)(const winograd_args *args);
+    void (*winograd_weight_gradients)(const winograd_args *args);
+    void (*outer)(const outer_args *args);
     /* to[i·to_row + j] = from[i·from_row + j·from_column]: copies or transposes a rows × columns block */
     void (*copy_block)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t from_column, int64_t rows,
                  int64_t columns);

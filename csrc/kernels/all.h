@@ -18,6 +18,7 @@ typedef double NAME(real_type);
 #include "gemm.h"
 #include "planar.h"
 #include "depthwise.h"
+#include "outer.h"
 #include "winograd.h"
 #include "move.h"
 #include "peak.h"
@@ -45,6 +46,9 @@ const kernel_table TABLE_NAME = {
     .winograd_input = NAME(winograd_input),
     .winograd_weights = NAME(winograd_weights),
     .winograd_output = NAME(winograd_output),
+    .winograd_gradients = NAME(winograd_gradients),
+    .winograd_weight_gradients = NAME(winograd_weight_gradients),
+    .outer = NAME(outer),
     .copy_block = NAME(copy_block),
     .spread_block = NAME(spread_block),
     .pack = NAME(pack),

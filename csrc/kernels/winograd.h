@@ -43,6 +43,29 @@ INLINE void NAME(winograd_weights_to_points)(const vec w[3], vec p[6]) {
     p[5] = w[2];
 }
 
+/* A, the transpose of Aᵀ: four gradients of outputs to six points. */
+INLINE void NAME(winograd_gradients_to_points)(const vec dy[4], vec p[6]) {
+    const vec half = v_set1(0.5), two = v_set1(2), a = v_set1(WINOGRAD_A), b = v_set1(WINOGRAD_B);
+    vec even_a = dy[0] + half * dy[2], odd_a = a * (dy[1] + half * dy[3]);
+    vec even_b = dy[0] + two * dy[2], odd_b = b * (dy[1] + two * dy[3]);
+    p[0] = dy[0];
+    p[1] = even_a + odd_a;
+    p[2] = even_a - odd_a;
+    p[3] = even_b + odd_b;
+    p[4] = even_b - odd_b;
+    p[5] = dy[3];
+}
+
+/* Gᵀ: six points to the gradients of three weights. */
+INLINE void NAME(winograd_weights_from_points)(const vec p[6], vec dw[3]) {
+    const vec by_a = v_set1((real)(-2.0 / 3)), by_b = v_set1((real)(1.0 / 6));
+    vec sum_a = by_a * (p[1] + p[2]), sum_b = by_b * (p[3] + p[4]);
+    vec difference_a = by_a * (p[1] - p[2]), difference_b = by_b * (p[3] - p[4]);
+    dw[0] = p[0] + sum_a + sum_b;
+    dw[1] = v_set1(WINOGRAD_A) * difference_a + v_set1(WINOGRAD_B) * difference_b;
+    dw[2] = v_set1(0.5) * sum_a + v_set1(2) * sum_b + p[5];
+}
+
 /* Channels in whole vectors; the last one overlaps the one before where they do not divide evenly. */
 #define FOR_EACH_VECTOR(c, channels)                                        \
     for (int64_t begin_ = 0, c = 0; begin_ < (channels); begin_ += LANES)   \
@@ -104,6 +127,48 @@ static void NAME(winograd_weights)(const winograd_args *args) {
             UNROLL for (int j = 0; j < 3; j++) across[j] = down[j][i];
             NAME(winograd_weights_to_points)(across, p);
             UNROLL for (int j = 0; j < 6; j++) v_store(to + (i * 6 + j) * point, p[j]);
+        }
+    }
+}
+
+/* 4×4 gradients of outputs to points. */
+static void NAME(winograd_gradients)(const winograd_args *args) {
+    const int64_t row = args->row_step, pixel = args->pixel_step, point = args->point_step;
+    FOR_EACH_VECTOR(c, args->channels) {
+        const real *dy = (const real *)args->pixels + c;
+        real *to = (real *)args->points + c;
+        vec down[4][6];
+        for (int j = 0; j < 4; j++) {
+            vec column[4];
+            UNROLL for (int i = 0; i < 4; i++) column[i] = v_load(dy + i * row + j * pixel);
+            NAME(winograd_gradients_to_points)(column, down[j]);
+        }
+        for (int i = 0; i < 6; i++) {
+            vec across[4], p[6];
+            UNROLL for (int j = 0; j < 4; j++) across[j] = down[j][i];
+            NAME(winograd_gradients_to_points)(across, p);
+            UNROLL for (int j = 0; j < 6; j++) v_store(to + (i * 6 + j) * point, p[j]);
+        }
+    }
+}
+
+/* Points to 3×3 gradients of weights. */
+static void NAME(winograd_weight_gradients)(const winograd_args *args) {
+    const int64_t row = args->row_step, pixel = args->pixel_step, point = args->point_step;
+    FOR_EACH_VECTOR(c, args->channels) {
+        const real *from = (const real *)args->points + c;
+        real *dw = (real *)args->pixels + c;
+        vec down[6][3];
+        for (int j = 0; j < 6; j++) {
+            vec column[6];
+            UNROLL for (int i = 0; i < 6; i++) column[i] = v_load(from + (i * 6 + j) * point);
+            NAME(winograd_weights_from_points)(column, down[j]);
+        }
+        for (int i = 0; i < 3; i++) {
+            vec across[6], out[3];
+            UNROLL for (int j = 0; j < 6; j++) across[j] = down[j][i];
+            NAME(winograd_weights_from_points)(across, out);
+            UNROLL for (int j = 0; j < 3; j++) v_store(dw + i * row + j * pixel, out[j]);
         }
     }
 }

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from pyconv import data, train
-    from pyconv.cli.run import load_model
+    from pyconv.cli.run import load_model, views_of
     from pyconv.train.metrics import predicted
 
     model, about = load_model(args.run_folder)
@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
             f"the model takes inputs {tuple(about['input_shape'])}, those of {name} are {test.input_shape}"
         )
     trainer = train.Trainer(model, metrics=["accuracy", "precision", "recall", "f1"], progress=False)
-    figures = trainer.evaluate(test, args.batch_size)
-    matrix = train.confusion_matrix(test.y, predicted(trainer.predict(test)), len(test.classes))
+    views = views_of(about.get("views", "one"))
+    figures = trainer.evaluate(test, args.batch_size, views=views)
+    matrix = train.confusion_matrix(test.y, predicted(trainer.predict(test, views=views)), len(test.classes))
     if args.json:
         report = {"dataset": name, "samples": len(test), **figures, "classes": list(test.classes)}
         print(json.dumps({**report, "confusion": matrix.tolist()}, indent=2, ensure_ascii=False))

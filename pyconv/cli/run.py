@@ -9,6 +9,7 @@ from typing import Any
 from pyconv.cli.settings import Settings
 
 MODEL, CHECKPOINT, CONFIG, METRICS = "model.safetensors", "checkpoint.safetensors", "config.toml", "metrics.json"
+WHITENED_BY = 5000  # training images, at most
 
 
 def load_data(settings: Settings) -> Any:
@@ -28,13 +29,20 @@ def load_data(settings: Settings) -> Any:
 
 
 def build_model(settings: Settings, data: Any) -> Any:
-    """The network for a data set, its first weights drawn from the seed, behind the standardisation of its inputs."""
+    """The network for a data set, its first weights drawn from the seed, behind the standardisation of its inputs.
+
+    A network that whitens does so by the first images.
+    """
     from pyconv import models, nn
+    from pyconv.data.dataset import as_float
 
     nn.init.manual_seed(settings.seed)
     mean, std = data.mean_std()
     network = models.create(settings.model, num_classes=len(data.classes), in_channels=len(mean))
-    return nn.Sequential({"input": nn.Standardize(mean.tolist(), std.tolist()), "network": network})
+    standardize = nn.Standardize(mean.tolist(), std.tolist())
+    if hasattr(network, "whiten"):
+        network.whiten(standardize(as_float(data.x[:WHITENED_BY])))
+    return nn.Sequential({"input": standardize, "network": network})
 
 
 def model_description(settings: Settings, data: Any) -> dict[str, Any]:
@@ -44,7 +52,15 @@ def model_description(settings: Settings, data: Any) -> dict[str, Any]:
         "data_dir": settings.data_dir,
         "classes": list(data.classes),
         "input_shape": list(data.input_shape),
+        "views": settings.views,
     }
+
+
+def views_of(name: str) -> Any:
+    """What the setting `views` stands for, as `Trainer.evaluate` takes it."""
+    from pyconv.data import views
+
+    return views if name == "six" else None
 
 
 def load_model(path: str | PathLike[str]) -> tuple[Any, dict[str, Any]]:

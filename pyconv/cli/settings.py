@@ -48,6 +48,11 @@ class Settings:
     ema: float = 0.0
     clip_norm: float | None = None
     accumulate: int = 1
+    momentum: float | None = None
+    shift_rate: float = 1.0
+    lookahead: int = 0
+    last_batch: str = "keep"
+    views: str = "one"
     warm_up: int = 0
     patience: int | None = None
     seed: int = 0
@@ -73,12 +78,17 @@ def _table() -> dict[str, Setting]:
         "label_smoothing": Setting(float, "share of the target spread over all classes", "X", least=0),
         "class_weights": Setting(str, "balanced: each class counts the same, or none", "HOW", ("none", "balanced")),
         "augment": Setting(
-            str, "flip, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True
+            str, "flip, alternate, shift, crop, rotate, colour, cutout; with =AMOUNT behind; none", "NAME", many=True
         ),
         "mixup": Setting(float, "mix each sample with another, in a share from Beta(X, X)", "X", least=0),
         "ema": Setting(float, "decay of an average of the weights, which is then the model; 0: none", "X", least=0),
         "clip_norm": Setting(float, "bound on the norm of all gradients together", "X", least=0),
         "accumulate": Setting(int, "run each batch in so many parts, to need less memory", "N", least=1),
+        "momentum": Setting(float, "of an optimizer that has one (default: its own)", "X", least=0),
+        "shift_rate": Setting(float, "times the learning rate, for the shifts of batch norm (sgd)", "X", least=0),
+        "lookahead": Setting(int, "return to an average of the weights every N steps; 0: do not", "N", least=0),
+        "last_batch": Setting(str, "drop samples that fill no batch, or keep them", "HOW", ("keep", "drop")),
+        "views": Setting(str, "of each test image: one, or six, mirrored and moved by a pixel", "N", ("one", "six")),
         "warm_up": Setting(int, "epochs in which the learning rate rises to the schedule's first", "N", least=0),
         "patience": Setting(int, "stop when the test loss has not fallen for so many epochs", "N", least=1),
         "seed": Setting(int, "of first weights, order, augmentation and dropout", "N", least=0),
@@ -117,7 +127,8 @@ def resolve(options: dict[str, Any], config: str | PathLike[str] | None = None) 
     """
     chosen = {**(_from_toml(config) if config else {}), **options}
     _check(chosen)
-    values = {**recipe(chosen.get("dataset", "digits"), chosen.get("optimizer")), **chosen}
+    own = recipe(chosen.get("dataset", "digits"), chosen.get("optimizer"), chosen.get("model"))
+    values = {**own, **chosen}
     if values.get("data_dir") is not None:
         values["data_dir"] = str(Path(values["data_dir"]).resolve())  # the file must mean the same from anywhere
     values["augment"] = tuple(a for a in values["augment"] if a != "none")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyconv.cli import settings as settings_module
-from pyconv.cli.run import CHECKPOINT, CONFIG, METRICS, MODEL, build_model, load_data, model_description
+from pyconv.cli.run import CHECKPOINT, CONFIG, METRICS, MODEL, build_model, load_data, model_description, views_of
 from pyconv.cli.settings import Settings
 
 EXAMPLE = """\
@@ -22,6 +22,7 @@ examples:
   pyconv train --resume run                                      goes on where a run was stopped
   pyconv train --config run/config.toml --seed 1 --out run1      repeats a run, with another seed
 """
+LOOKAHEAD_DECAY = 0.95  # a step, of the slow weights at the end of a run
 INITIAL_COST_SAMPLES = 2000  # of the training set, at most, for the cost J before and after training
 
 
@@ -99,6 +100,7 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
             settings.epochs,
             settings.batch_size,
             validation=split.test,
+            drop_last=settings.last_batch == "drop",
             resume=checkpoint if args.resume and checkpoint.exists() else None,
         )
     except (KeyboardInterrupt, SystemExit):
@@ -106,9 +108,10 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
             print(f"stopped in epoch {trainer.epoch + 1} of {settings.epochs}: pyconv train --resume {folder} goes on")
         raise
     seconds = sum(history["seconds"])
-    outputs = trainer.predict(split.test)
+    views = views_of(settings.views)
+    outputs = trainer.predict(split.test, views=views)
     confusion = train.confusion_matrix(split.test.y, predicted(outputs), len(split.test.classes))
-    test = trainer.evaluate(split.test)
+    test = trainer.evaluate(split.test, views=views)
     metrics = {
         "dataset": settings.dataset,
         "model": settings.model,
@@ -144,7 +147,7 @@ def _train(settings: Settings, folder: Path, args: argparse.Namespace) -> int:
 
 
 def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argparse.Namespace) -> Any:
-    from pyconv import optim, train
+    from pyconv import train
     from pyconv.data import Loader
     from pyconv.optim import schedules
 
@@ -154,13 +157,13 @@ def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argp
     if settings.patience is not None:
         callbacks.append(train.EarlyStopping(patience=settings.patience))
     schedule = None
+    steps = len(Loader(data, settings.batch_size, drop_last=settings.last_batch == "drop"))  # an epoch
     if settings.schedule == "plateau":
         if settings.warm_up:
             raise ValueError("warm_up goes with every schedule but plateau")
         plateau = schedules.ReduceOnPlateau(settings.lr, patience=settings.epochs // 10)
         callbacks.append(train.ReduceOnPlateau(plateau))
     else:
-        steps = len(Loader(data, settings.batch_size))  # an epoch
         schedule = schedules.create(
             settings.schedule, settings.lr, settings.epochs * steps, warm_up=settings.warm_up * steps
         )
@@ -170,9 +173,7 @@ def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argp
         weights = len(data) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return train.Trainer(
         model,
-        optimizer=optim.create(
-            settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
-        ),
+        optimizer=_optimizer(settings, settings.epochs * steps),
         schedule=schedule,
         callbacks=callbacks,
         augment=settings.augment,
@@ -184,6 +185,25 @@ def _trainer(settings: Settings, model: Any, data: Any, folder: Path, args: argp
         seed=settings.seed,
         progress=not args.quiet,
     )
+
+
+def _optimizer(settings: Settings, steps: int) -> Any:
+    """The optimizer for a run of so many steps, with what goes around it."""
+    from pyconv import optim
+
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay, "clip_norm": settings.clip_norm}
+    if settings.momentum is not None:
+        options["momentum"] = settings.momentum
+    try:
+        optimizer: Any = optim.create(settings.optimizer, lr=settings.lr, **options)
+    except TypeError as error:
+        raise ValueError(f"momentum is no setting of the optimizer {settings.optimizer!r}") from error
+    if settings.shift_rate != 1:
+        optimizer = optim.Scaled(optimizer, "*norm*.bias", settings.shift_rate)
+    if settings.lookahead:
+        decay = LOOKAHEAD_DECAY**settings.lookahead
+        optimizer = optim.Lookahead(optimizer, every=settings.lookahead, decay=decay, steps=steps)
+    return optimizer
 
 
 def _isa() -> str:

@@ -11,11 +11,11 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from pyconv.data.augment import Augment
+from pyconv.data.augment import Augment, views
 from pyconv.data.dataset import ArrayDataset, Split
 from pyconv.data.loader import Batch, Loader
 
-__all__ = ["DATASETS", "ArrayDataset", "Augment", "Batch", "Loader", "Split", "load", "names"]
+__all__ = ["DATASETS", "ArrayDataset", "Augment", "Batch", "Loader", "Split", "load", "names", "views"]
 
 DATASETS = {  # name -> what it is; the module of the same name loads it
     "digits": "UCI optical digits, 1,797 grey images of 8×8 pixels, 10 classes (bundled)",

@@ -1,7 +1,8 @@
 """Augmentation: random changes of training images that keep their meaning, a whole batch at a time in NumPy.
 
-Every transform is a function ``(x, rng, amount) -> x`` on float images (N, C, H, W) from 0 to 1; it leaves its argument
-alone and draws each image's own change from `rng`. Pixels from outside of an image repeat its edge.
+Every transform is a function ``(x, rng, amount) -> x`` on float images (N, C, H, W) from 0 to 1 (`alternate` also knows
+which images it sees); it leaves its argument alone and draws each image's own change from `rng`. Pixels from outside of
+an image repeat its edge.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+_ALTERNATE = 3  # a stream of random numbers beside those of the loader and of mixup
 
 
 def flip(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
@@ -75,14 +78,37 @@ def cutout(x: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray
     return np.where(square, x.mean((2, 3), keepdims=True), x)
 
 
+class Occasion(NamedTuple):
+    """When which samples are shown: the run's seed, the epoch, and their places in the data set (N,)."""
+
+    seed: int
+    epoch: int
+    samples: np.ndarray
+
+
+def alternate(x: np.ndarray, rng: np.random.Generator, amount: float, occasion: Occasion) -> np.ndarray:
+    """Mirror the share `amount` of the images in even epochs, and the others in odd ones.
+
+    So two epochs show an image both ways, where `flip` would show it the same way twice, as often as not (Jordan, 94%
+    on CIFAR-10 in 3.29 seconds on a single GPU, arXiv 2404.00498, 2024).
+    """
+    samples = occasion.samples
+    draws = np.random.default_rng([occasion.seed, _ALTERNATE]).random(1 + samples.max(initial=0))[samples]
+    chosen = (draws < amount) ^ (occasion.epoch % 2 == 1)
+    y = x.copy()
+    y[chosen] = x[chosen, :, :, ::-1]
+    return y
+
+
 class _Transform(NamedTuple):
-    function: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
+    function: Callable[..., np.ndarray]
     default: float  # the amount where none is given
     largest: float
 
 
 TRANSFORMS = {
     "flip": _Transform(flip, 0.5, 1),
+    "alternate": _Transform(alternate, 0.5, 1),
     "shift": _Transform(shift, 0.1, 1),
     "crop": _Transform(crop, 0.2, 0.9),
     "rotate": _Transform(rotate, 15, 180),
@@ -97,8 +123,9 @@ class Augment:
     Parameters
     ----------
     *transforms : str
-        Names out of ``flip``, ``shift``, ``crop``, ``rotate``, ``colour``, ``cutout``, each alone or with an amount:
-        ``"shift=0.1"`` (a share of the size), ``"rotate=15"`` (degrees), ``"flip=0.5"`` (a probability).
+        Names out of ``flip``, ``alternate``, ``shift``, ``crop``, ``rotate``, ``colour``, ``cutout``, each alone or
+        with an amount: ``"shift=0.1"`` (a share of the size), ``"rotate=15"`` (degrees), ``"flip=0.5"`` (a
+        probability).
 
     Raises
     ------
@@ -117,13 +144,19 @@ class Augment:
         self.transforms = transforms
         self._chain = [_parse(text) for text in transforms]
 
-    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Changed images; the result has the dtype of `x` and is C-contiguous."""
+    def __call__(self, x: np.ndarray, rng: np.random.Generator, occasion: Occasion | None = None) -> np.ndarray:
+        """Changed images; the result has the dtype of `x` and is C-contiguous.
+
+        ``alternate`` wants to know the `occasion`; without, it takes these to be all images, in their first epoch.
+        """
         if self._chain and x.ndim != 4:
             raise ValueError(f"augmentation takes images (N, C, H, W), not an array of shape {x.shape}")
         y = x
         for function, amount in self._chain:
-            y = function(y, rng, amount)
+            if function is alternate:
+                y = alternate(y, rng, amount, occasion or Occasion(0, 0, np.arange(len(x))))
+            else:
+                y = function(y, rng, amount)
         return np.ascontiguousarray(y, dtype=x.dtype)
 
     def __repr__(self) -> str:
@@ -136,6 +169,16 @@ def as_augment(augment: Callable[..., np.ndarray] | Iterable[str] | None) -> Cal
         return augment
     names = [augment] if isinstance(augment, str) else list(augment)
     return Augment(*names) if names else None
+
+
+def views(x: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """What to look at in place of images (N, C, H, W) in testing, each with its share in the mean of the outputs.
+
+    The images, and the same moved by one pixel up and left, and down and right, all as they are and mirrored.
+    """
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    shown = [(0.25, x), (0.125, padded[:, :, :-2, :-2]), (0.125, padded[:, :, 2:, 2:])]
+    return [(share, np.ascontiguousarray(y)) for share, image in shown for y in (image, image[..., ::-1])]
 
 
 def _parse(text: str) -> tuple[Callable[..., np.ndarray], float]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyconv.data.augment import Augment, Occasion
 from pyconv.data.dataset import ArrayDataset, as_float
 
 _ORDER, _AUGMENT = 0, 1  # streams of random numbers
@@ -38,7 +39,9 @@ class Loader:
         normalisation cannot train on one.
     shuffle : bool
         Draw a new order each epoch.
-    augment : callable (x, rng) -> x, optional
+    drop_last : bool
+        Leave out what does not fill a batch, other samples in each epoch.
+    augment : Augment or callable (x, rng) -> x, optional
         Applied to each batch of inputs.
     seed : int
         Of the order and of the augmentation.
@@ -58,6 +61,7 @@ class Loader:
         batch_size: int,
         *,
         shuffle: bool = False,
+        drop_last: bool = False,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
         seed: int = 0,
         prefetch: int = 0,
@@ -67,12 +71,15 @@ class Loader:
         self.data = data
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.drop_last = drop_last
         self.augment = augment
         self.seed = seed
         self.prefetch = prefetch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.data), self.batch_size)
+        if self.drop_last and whole:
+            return whole
         joins = rest == 1 and whole > 0 and self.batch_size > 1
         return whole + (rest > 0 and not joins)
 
@@ -86,11 +93,16 @@ class Loader:
         data, count = self.data, len(self)
         order = self._rng(epoch, 0, _ORDER).permutation(len(data)) if self.shuffle else np.arange(len(data))
         for position in range(start, count):
-            stop = (position + 1) * self.batch_size if position < count - 1 else len(data)
+            last = position == count - 1 and not (self.drop_last and len(data) >= self.batch_size)
+            stop = len(data) if last else (position + 1) * self.batch_size
             chosen = order[position * self.batch_size : stop]
             x = as_float(data.x[chosen])
             if self.augment is not None:
-                x = self.augment(x, self._rng(epoch, position, _AUGMENT))
+                rng = self._rng(epoch, position, _AUGMENT)
+                if isinstance(self.augment, Augment):
+                    x = self.augment(x, rng, Occasion(self.seed, epoch, chosen))
+                else:
+                    x = self.augment(x, rng)
             yield Batch(x, data.y[chosen], None if data.weights is None else data.weights[chosen], position)
 
     def _rng(self, epoch: int, position: int, stream: int) -> np.random.Generator:

@@ -16,8 +16,10 @@ from pyconv.optim.clip import clip_by_norm, clip_by_value, global_norm
 from pyconv.optim.ema import EMA
 from pyconv.optim.lamb import LAMB
 from pyconv.optim.lion import Lion
+from pyconv.optim.lookahead import Lookahead
 from pyconv.optim.optimizer import Optimizer
 from pyconv.optim.rmsprop import RMSProp, RMSprop
+from pyconv.optim.scaled import Scaled
 from pyconv.optim.sgd import SGD, GradientDescent, Momentum
 
 __all__ = [
@@ -29,10 +31,12 @@ __all__ = [
     "AdamW",
     "GradientDescent",
     "Lion",
+    "Lookahead",
     "Momentum",
     "Optimizer",
     "RMSProp",
     "RMSprop",
+    "Scaled",
     "clip_by_norm",
     "clip_by_value",
     "create",

@@ -127,6 +127,47 @@ class OneCycle(Schedule):
 
 
 @dataclass(frozen=True)
+class Triangle(Schedule):
+    """Straight up from a share of `lr` to `lr`, then straight down to another share.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at the top.
+    steps : int
+        Of the whole training; afterwards the last rate stays.
+    rise : float
+        Share of the steps that go up, between 0 and 1.
+    start, end : float
+        The first and the last rate, as shares of `lr`.
+
+    Examples
+    --------
+    >>> schedule = Triangle(1.0, steps=10, rise=0.5, start=0.5, end=0.0)
+    >>> schedule(0), schedule(5), schedule(10)
+    (0.5, 1.0, 0.0)
+    """
+
+    steps: int
+    rise: float = 0.23
+    start: float = 0.2
+    end: float = 0.07
+
+    def __post_init__(self):
+        super().__post_init__()
+        check("steps", self.steps, 1)
+        check("rise", self.rise, 0, 1)
+        check("start", self.start, 0)
+        check("end", self.end, 0)
+
+    def __call__(self, step: int) -> float:
+        top = self.rise * self.steps
+        if step < top:
+            return self.lr * (self.start + (1 - self.start) * step / top)
+        return self.lr * (1 + (self.end - 1) * min((step - top) / (self.steps - top), 1.0))
+
+
+@dataclass(frozen=True)
 class WarmUp:
     """A straight rise to another schedule's first rate, then that schedule.
 
@@ -222,7 +263,7 @@ def create(name: str, lr: float, steps: int, warm_up: int = 0, **options: Any) -
 
     Parameters
     ----------
-    name : {"constant", "step", "cosine", "one_cycle"}
+    name : {"constant", "step", "cosine", "one_cycle", "triangle"}
         "step" divides the rate by 10 after each third of the steps.
     lr : float
         The largest rate.
@@ -257,6 +298,7 @@ _SCHEDULES: dict[str, Callable[[float, int, dict[str, Any]], Schedule]] = {
     "step": lambda lr, steps, options: StepDecay(lr, **{"every": max(1, -(-steps // 3)), **options}),
     "cosine": lambda lr, steps, options: Cosine(lr, steps, **options),
     "one_cycle": lambda lr, steps, options: OneCycle(lr, steps, **options),
+    "triangle": lambda lr, steps, options: Triangle(lr, steps, **options),
 }
 
 

@@ -1,4 +1,8 @@
-"""What `pyconv train` does where its user says nothing: the recipe of each data set, in one place."""
+"""What `pyconv train` does where its user says nothing: the recipe of each data set, in one place.
+
+That of CIFAR-10 is Jordan's, 94% on CIFAR-10 in 3.29 seconds on a single GPU, arXiv 2404.00498, 2024: see
+`examples/airbench.py`. It is for its own network; the others keep a recipe that suits most.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ _COMMON: dict[str, Any] = {
     "class_weights": "none",
     "augment": (),
     "mixup": 0.0,
+    "lookahead": 0,
+    "shift_rate": 1.0,
+    "last_batch": "keep",
+    "views": "one",
     "seed": 0,
 }
 
@@ -23,7 +31,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "digits": {"model": "digitsnet", "epochs": 20, "augment": ("shift=0.125", "rotate=10")},
         "mnist": {"model": "mnistnet", "epochs": 5, "batch_size": 128, "lr": 5e-3, "augment": ("shift=0.08",)},
-        "cifar10": {  # few epochs, so a large rate, weak augmentation and soft targets
+        "cifar10": {
+            "model": "airbench94",
+            # few epochs, so a large rate, weak augmentation and soft targets
             "epochs": 7,
             "batch_size": 128,
             "optimizer": "nesterov",
@@ -49,6 +59,25 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 
+MODEL_RECIPES: Mapping[tuple[str, str], Mapping[str, Any]] = MappingProxyType(  # what a network wants beside that
+    {
+        ("cifar10", "airbench94"): {
+            "epochs": 10,
+            "batch_size": 1024,
+            "lr": 1.5,
+            "momentum": 0.85,
+            "weight_decay": 1.33e-3,  # 0.0153 for sums over 1024 samples and 1 + 1 / (1 - momentum) times the rate
+            "schedule": "triangle",
+            "shift_rate": 64.0,
+            "lookahead": 5,
+            "label_smoothing": 0.2,
+            "augment": ("alternate", "shift=0.0625"),
+            "last_batch": "drop",
+            "views": "six",
+        },
+    }
+)
+
 _COUPLED, _DECOUPLED = 5e-4, 1e-2  # weight decay that goes through the gradient, and beside it
 
 OPTIMIZERS: Mapping[str, tuple[float, float]] = MappingProxyType(  # for networks with batch norm
@@ -67,16 +96,19 @@ OPTIMIZERS: Mapping[str, tuple[float, float]] = MappingProxyType(  # for network
 )
 
 
-def recipe(dataset: str, optimizer: str | None = None) -> dict[str, Any]:
-    """The complete default settings for a data set, with another optimizer than its own if one is named.
+_OF_OPTIMIZER = ("lr", "weight_decay", "momentum", "shift_rate")  # what a recipe says for its own optimizer alone
 
-    What a data set's recipe says of the learning rate and the weight decay holds for its own optimizer alone.
-    """
+
+def recipe(dataset: str, optimizer: str | None = None, model: str | None = None) -> dict[str, Any]:
+    """The complete default settings for a data set, with another optimizer or network than its own if one is named."""
     if dataset not in RECIPES:
         raise ValueError(f"dataset must be one of {', '.join(RECIPES)}, not {dataset!r}")
     own = {**_COMMON, **RECIPES[dataset]}
+    own["model"] = model or own["model"]
+    own |= MODEL_RECIPES.get((dataset, own["model"]), {})
     lr, weight_decay = OPTIMIZERS[optimizer or own["optimizer"]]
     general = {"lr": lr, "weight_decay": weight_decay}
     if optimizer in (None, own["optimizer"]):
         return {**general, **own}
-    return {**own, **general, "optimizer": optimizer}
+    others = {name: value for name, value in own.items() if name not in _OF_OPTIMIZER}
+    return {**others, **general, "shift_rate": 1.0, "optimizer": optimizer}

@@ -31,6 +31,8 @@ from pyconv.train.progress import Progress
 from pyconv.train.step import Inputs, Mixup, TrainingStep, sample_weights
 from pyconv.train.stepper import Compiled, Eager
 
+Views = Callable[[np.ndarray], list[tuple[float, np.ndarray]]]
+
 
 class Trainer:
     """Fits a model.
@@ -161,6 +163,7 @@ class Trainer:
         validation: ArrayDataset | tuple | None = None,
         *,
         shuffle: bool = True,
+        drop_last: bool = False,
         resume: str | PathLike[str] | None = None,
     ) -> History:
         """Train for so many epochs more.
@@ -173,6 +176,8 @@ class Trainer:
         batch_size : int
         shuffle : bool
             Draw a new order each epoch.
+        drop_last : bool
+            Leave out what does not fill a batch, other samples in each epoch.
         resume : path, optional
             A checkpoint of a run with the same model, data and arguments; training goes on where it was written, and
             ends with the same weights, bit for bit, as if it had never stopped.
@@ -196,10 +201,9 @@ class Trainer:
         if epochs < 0:
             raise ValueError(f"epochs must be at least 0, not {epochs}")
         self._check_fits(train)
-        loader = Loader(
-            train, batch_size, shuffle=shuffle, augment=self.augment, seed=self.seed, prefetch=self.prefetch
-        )
-        run = {"samples": len(train), "batch_size": batch_size, "shuffle": shuffle}
+        order = {"shuffle": shuffle, "drop_last": drop_last}
+        loader = Loader(train, batch_size, **order, augment=self.augment, seed=self.seed, prefetch=self.prefetch)
+        run = {"samples": len(train), "batch_size": batch_size, **order}
         if resume is None:
             if self.epoch == self.batch == 0:
                 self._seed_randomness()
@@ -226,24 +230,34 @@ class Trainer:
         loss, _ = self._update(Batch(np.asarray(x), np.asarray(y), weights, self.step))
         return loss
 
-    def evaluate(self, data: ArrayDataset | tuple, batch_size: int = 256) -> dict[str, float]:
-        """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``."""
+    def evaluate(
+        self, data: ArrayDataset | tuple, batch_size: int = 256, *, views: Views | None = None
+    ) -> dict[str, float]:
+        """Loss and metrics on `data`, with the model in evaluation mode: ``{"loss": …, "accuracy": …}``.
+
+        With `views`, of the mean of the outputs for several views of each input, as `predict` takes them.
+        """
         data = as_dataset(data)
         self._check_fits(data)
         sums, model = Sums(self.metrics, len(data.classes)), self.averaged_model
         with _mode(model, training=False):
             for batch in Loader(data, batch_size, prefetch=0).batches():
                 batch = batch._replace(x=self._inputs(batch.x))
-                output, weights = model(batch.x), sample_weights(batch, self.class_weights)
+                output, weights = _seen(model, batch.x, views), sample_weights(batch, self.class_weights)
                 sums.add(float(mean_loss(self.loss, output, batch.y, weights)), output, batch.y)
         return sums.values()
 
-    def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """The model's outputs (N, …) for inputs (N, C, *spatial), in evaluation mode; uint8 is scaled to [0, 1]."""
+    def predict(self, x: Any, batch_size: int = 256, *, views: Views | None = None) -> np.ndarray:
+        """The model's outputs (N, …) for inputs (N, C, *spatial), in evaluation mode; uint8 is scaled to [0, 1].
+
+        `views` makes a list of (share, inputs) from a batch of inputs, and the outputs are added in these shares:
+        `pyconv.data.views` looks at images also mirrored and moved.
+        """
         x = x.x if isinstance(x, ArrayDataset) else np.asarray(x)
         model = self.averaged_model
         with _mode(model, training=False):
-            parts = [model(self._inputs(x[i : i + batch_size])) for i in range(0, max(1, len(x)), batch_size)]
+            starts = range(0, max(1, len(x)), batch_size)
+            parts = [_seen(model, self._inputs(x[i : i + batch_size]), views) for i in starts]
         return np.concatenate(parts)
 
     @property
@@ -364,6 +378,11 @@ class Trainer:
                 f"class_weights must be a number for each of the {len(data.classes)} classes,"
                 f" not an array of shape {self.class_weights.shape}"
             )
+
+
+def _seen(model: nn.Module, x: np.ndarray, views: Views | None) -> np.ndarray:
+    """The model's outputs for a batch, or their mean over views of it."""
+    return model(x) if views is None else sum(model(y) * x.dtype.type(share) for share, y in views(x))
 
 
 class _mode:

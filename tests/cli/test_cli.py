@@ -126,6 +126,9 @@ def test_progress_is_lines_where_there_is_no_terminal(arrays, tmp_path, capsys):
         (["--schedule", "plateau", "--warm-up", "1"], "every schedule but plateau"),
         (["--epochs", "2", "--warm-up", "2"], "warm_up must be"),
         (["--ema", "1"], "decay must be"),
+        (["--optimizer", "adam", "--momentum", "0.9"], "momentum is no setting of the optimizer 'adam'"),
+        (["--last-batch", "half"], "last_batch must be one of keep, drop"),
+        (["--views", "two"], "views must be one of one, six"),
         (["--lr", "-1"], "lr must be at least 0"),
         (["--lr", "nan"], "lr must be at least 0"),
         (["--image-size", "32"], "image_size is a setting of the dataset 'folder'"),
@@ -233,6 +236,21 @@ def test_what_training_can_be_told(arrays, tmp_path):
     assert history["lr"][-1] <= history["lr"][0] == 0.5
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert toml.read(tmp_path / "config.toml")["ema"] == 0.9
+
+
+def test_the_recipe_of_a_speed_run_can_be_told(arrays, tmp_path, capsys):
+    options = ["--optimizer", "nesterov", "--momentum", "0.85", "--shift-rate", "64", "--lookahead", "2"]
+    options += ["--schedule", "triangle", "--lr", "0.1", "--augment", "alternate", "--last-batch", "drop"]
+    run = ["--dataset", "npz", "--data-dir", str(arrays), *TINY, "--model", "airbench94", *options, "--views", "six"]
+    assert main(["train", *run, "--out", str(tmp_path)]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["accuracy"] == metrics["test_accuracy"]
+    assert report["loss"] == pytest.approx(metrics["test_loss"], rel=1e-6)  # seen the same six ways
+    weight = pc.load(tmp_path / "model.safetensors").state_dict()["network.whitening.weight"]
+    np.testing.assert_array_equal(weight[:12], -weight[12:])
 
 
 def test_warm_up_raises_the_rate_over_its_epochs(arrays, tmp_path):

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from pyconv.data import ArrayDataset, Augment, Loader
+from pyconv.data import ArrayDataset, Augment, Loader, views
 from pyconv.data.augment import TRANSFORMS, as_augment
 
 
@@ -30,6 +30,13 @@ def test_batches_cover_the_data_and_leave_no_single_sample(samples, size, expect
     assert len(loader) == len(expected)
     seen = np.concatenate([b.weights for b in batches]) if batches else np.zeros(0)
     assert sorted(seen) == list(range(samples))
+
+
+@pytest.mark.parametrize(("samples", "size", "expected"), [(10, 4, [4, 4]), (8, 4, [4, 4]), (3, 4, [3])])
+def test_what_fills_no_batch_can_be_dropped(samples, size, expected):
+    loader = Loader(data(samples), size, shuffle=True, drop_last=True)
+    assert [len(b.x) for b in loader.batches()] == expected
+    assert len(loader) == len(expected)
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -101,6 +108,35 @@ def test_transforms_change_something_and_amount_0_nothing(name):
 def test_flip_mirrors():
     x = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
     np.testing.assert_array_equal(Augment("flip=1")(x, np.random.default_rng(0)), x[..., ::-1])
+
+
+def test_alternate_mirrors_each_image_in_every_other_epoch():
+    images = ArrayDataset(np.random.default_rng(0).random((40, 1, 3, 4), np.float32), np.zeros(40, int))
+    loader = Loader(images, 7, augment=Augment("alternate"), seed=3)
+    mirrored = []
+    for epoch in range(4):
+        x = np.concatenate([b.x for b in loader.batches(epoch)])
+        same = (x == images.x).all((1, 2, 3))
+        assert (same | (x == images.x[..., ::-1]).all((1, 2, 3))).all()
+        mirrored.append(~same)
+    assert 10 < mirrored[0].sum() < 30
+    np.testing.assert_array_equal(mirrored[1], ~mirrored[0])
+    np.testing.assert_array_equal(mirrored[2], mirrored[0])
+    np.testing.assert_array_equal(mirrored[3], mirrored[1])
+    other = next(Loader(images, 40, augment=Augment("alternate"), seed=4).batches()).x
+    assert not np.array_equal((other != images.x).any((1, 2, 3)), mirrored[0])
+
+
+def test_views_are_the_image_moved_and_mirrored():
+    x = np.random.default_rng(0).random((2, 3, 5, 6), np.float32)
+    seen = views(x)
+    assert sum(share for share, _ in seen) == 1
+    assert all(y.shape == x.shape and y.dtype == x.dtype for _, y in seen)
+    np.testing.assert_array_equal(seen[0][1], x)
+    np.testing.assert_array_equal(seen[2][1][:, :, 1:, 1:], x[:, :, :-1, :-1])
+    np.testing.assert_array_equal(seen[4][1][:, :, :-1, :-1], x[:, :, 1:, 1:])
+    for (_, plain), (_, mirrored) in zip(seen[::2], seen[1::2], strict=True):
+        np.testing.assert_array_equal(mirrored, plain[..., ::-1])
 
 
 def test_shift_moves_by_whole_pixels():

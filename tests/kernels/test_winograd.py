@@ -66,6 +66,55 @@ def test_forward_and_backward_data(problem, order, dtype):
         np.testing.assert_allclose(dx, expected, rtol=0, atol=tolerance * abs(expected).max(initial=1))
 
 
+WEIGHT_PROBLEMS = [*PROBLEMS, ((40, 16, 9, 9), 16, 1, SAME), ((3, 40, 70, 6), 24, 1, SAME)]  # several pieces and chunks
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "channels_last", "F"])
+@pytest.mark.parametrize("problem", WEIGHT_PROBLEMS, ids=str)
+def test_backward_weights(problem, order, dtype):
+    x, w, _, y, spec = arrays_of(problem, dtype, order)
+    dy = arranged(np.random.default_rng(4).standard_normal(y.shape), order).astype(dtype)
+    for layout in ("C", "channels_last"):
+        dw = arranged(np.full(w.shape, np.nan), layout).astype(dtype)
+        if winograd.refuse_backward_weights(dw, dy, x, spec) is None:
+            expected = np.empty(w.shape)
+            naive.conv_backward_weights(expected, dy.astype(float), x.astype(float), spec)
+            winograd.conv_backward_weights(dw, dy, x, spec)
+            tolerance = 32 * np.finfo(dtype).eps
+            np.testing.assert_allclose(dw, expected, rtol=0, atol=tolerance * abs(expected).max(initial=1))
+
+
+def test_chunks_of_a_weight_gradient_are_added():
+    """More tiles than one chunk holds: 64 images of 30×30 are 4,096 tiles, of 12 MB of points some 2,000."""
+    rng = np.random.default_rng(6)
+    x, dy = (arranged(rng.integers(-2, 3, (64, 16, 30, 30)), "channels_last").astype(np.float32) for _ in range(2))
+    spec, results = ConvSpec((1, 1), SAME, (1, 1), 1), []
+    for n in (1, 2, 3):
+        dw = np.full((16, 16, 3, 3), np.nan, np.float32)
+        with pc.num_threads(n):
+            winograd.conv_backward_weights(dw, dy, x, spec)
+        results.append(dw)
+    exact = np.empty(dw.shape)
+    direct.conv_backward_weights(exact, dy.astype(float), x.astype(float), spec)
+    # sums of 57,600 products of both signs; the bound is that of decision 5
+    np.testing.assert_allclose(results[0], exact, rtol=0, atol=2e-5 * abs(exact).max())
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("images", [1, 16, 128])
+def test_error_of_weight_gradients_is_within_the_documented_bounds(images):
+    rng = np.random.default_rng(5)
+    x, dy = (arranged(rng.standard_normal((images, 32, 16, 16)), "channels_last").astype(np.float32) for _ in range(2))
+    exact, dw = np.empty((32, 32, 3, 3)), np.empty((32, 32, 3, 3), np.float32)
+    spec = ConvSpec((1, 1), SAME, (1, 1), 1)
+    direct.conv_backward_weights(exact, dy.astype(float), x.astype(float), spec)
+    for backward_weights in (direct.conv_backward_weights, winograd.conv_backward_weights):
+        backward_weights(dw, dy, x, spec)
+        assert abs(dw - exact).max() < 2e-5 * abs(exact).max()
+
+
 @pytest.mark.parametrize("channels", [64, 512, 2048])
 def test_error_is_within_the_documented_bounds(channels):
     rng = np.random.default_rng(5)
@@ -115,6 +164,19 @@ def test_is_chosen_where_it_pays_and_may():
     expected = np.empty_like(strict)
     direct.conv(expected, large, of_large, None, ConvSpec((1, 1), SAME, (1, 1), 1))
     assert np.array_equal(strict, expected)
+
+
+def test_weight_gradient_is_chosen_where_it_pays_and_may():
+    spec, dw = ConvSpec((1, 1), SAME, (1, 1), 1), np.empty((64, 64, 3, 3), np.float32)
+    large, small = (np.ones((n, 64, size, size), np.float32) for n, size in ((8, 32), (1, 4)))
+
+    def chosen(x):
+        return kernels.choose("conv_backward_weights", dw.astype(x.dtype), x, x, spec).algorithm
+
+    assert chosen(large) == "winograd"
+    assert chosen(small) == chosen(large.astype(float)) == "direct"
+    with pc.precision("strict"):
+        assert chosen(large) == "direct"
 
 
 def test_precision_is_checked():

@@ -93,3 +93,11 @@ def test_create_counts_warm_up_among_the_steps():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_triangle_goes_straight_up_and_down():
+    schedule = schedules.create("triangle", 2.0, 100, rise=0.25, start=0.1, end=0.05)
+    expected = np.interp(range(120), [0, 25, 100, 120], [0.2, 2.0, 0.1, 0.1])
+    np.testing.assert_allclose([schedule(step) for step in range(120)], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="rise must be at least 0 and less than 1"):
+        schedules.Triangle(1.0, 10, rise=1.0)

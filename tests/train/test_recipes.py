@@ -25,3 +25,13 @@ def test_every_optimizer_has_a_rate_and_it_replaces_the_recipe_s():
 def test_unknown_dataset():
     with pytest.raises(ValueError, match="dataset must be one of digits"):
         recipe("imagenet")
+
+
+def test_a_recipe_s_network_has_its_own_figures_and_another_one_not():
+    own, other = recipe("cifar10"), recipe("cifar10", model="cifarnet")
+    assert (own["model"], own["batch_size"], own["shift_rate"], own["views"]) == ("airbench94", 1024, 64.0, "six")
+    assert (other["model"], other["batch_size"], other["shift_rate"], other["views"]) == ("cifarnet", 128, 1.0, "one")
+    changed = recipe("cifar10", "adam")
+    assert changed["lr"] == OPTIMIZERS["adam"][0]
+    assert changed["shift_rate"] == 1.0
+    assert "momentum" not in changed

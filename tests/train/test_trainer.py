@@ -170,6 +170,19 @@ def test_predict_scales_uint8_as_training_did(data):
     assert trainer.predict(x[:0]).shape == (0, 3)
 
 
+def test_views_are_averaged_in_their_shares(data):
+    trainer = make_trainer()
+    trainer.fit(data, epochs=1, batch_size=10)
+
+    def views(x):
+        return [(0.75, x), (0.25, x[..., ::-1])]
+
+    expected = 0.75 * trainer.predict(data.x) + 0.25 * trainer.predict(data.x[..., ::-1])
+    np.testing.assert_allclose(trainer.predict(data.x, 7, views=views), expected, rtol=1e-5, atol=1e-6)
+    right = (expected.argmax(1) == data.y).mean()
+    assert trainer.evaluate(data, views=views)["accuracy"] == pytest.approx(right)
+
+
 def test_nan_loss_stops_with_advice_and_keeps_the_weights(data):
     trainer = plain()
     trainer.model[1].weight[...] = 1e308

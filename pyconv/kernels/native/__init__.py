@@ -31,7 +31,15 @@ KERNELS = {
         ),
         Row("direct", conv.conv_backward_data, pack=conv.pack_backward_data),
     ),
-    "conv_backward_weights": (Row("direct", conv.conv_backward_weights),),
+    "conv_backward_weights": (
+        Row(
+            "winograd",
+            winograd.conv_backward_weights,
+            winograd.refuse_backward_weights,
+            winograd.decline_backward_weights,
+        ),
+        Row("direct", conv.conv_backward_weights),
+    ),
     "max_pool": (Row("direct", pool.max_pool),),
     "max_pool_indices": (Row("direct", pool.max_pool_indices),),
     "max_pool_backward": (Row("direct", pool.max_pool_backward),),

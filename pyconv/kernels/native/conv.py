@@ -70,10 +70,10 @@ def pack_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
 
 
 @fills_aligned
-def conv_backward_weights(dw, dy, x, spec):
+def conv_backward_weights(dw, dy, x, spec, algorithm=DIRECT):
     """dw = the correlation of x with dy."""
     dy, x = aligned(dy), aligned(x)
-    problem = describe(spec, x, dw, dy)
+    problem = describe(spec, x, dw, dy, algorithm)
     memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_WEIGHTS)
     call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
 

@@ -28,6 +28,11 @@ def conv_backward_data(dx, dy, w, b, spec):
     direct.conv_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
 
 
+def conv_backward_weights(dw, dy, x, spec):
+    """dw = the correlation of x with dy."""
+    direct.conv_backward_weights(dw, dy, x, spec, direct.WINOGRAD)
+
+
 def pack_conv(y, x, w, b, spec):
     """What may stand for w in `conv` from now on."""
     return direct.pack_conv(y, x, w, b, spec, direct.WINOGRAD)
@@ -48,6 +53,11 @@ def refuse_backward_data(dx, dy, w, b, spec):
     return _refuse(direct.BACKWARD_DATA, spec, dx, w, dy)
 
 
+def refuse_backward_weights(dw, dy, x, spec):
+    """Why it cannot compute dw."""
+    return _refuse(direct.BACKWARD_WEIGHTS, spec, x, dw, dy)
+
+
 def decline(y, x, w, b, spec):
     """Why it should not, although it can."""
     return _decline(x.dtype, y, w, spec)
@@ -56,6 +66,11 @@ def decline(y, x, w, b, spec):
 def decline_backward_data(dx, dy, w, b, spec):
     """Why it should not, although it can."""
     return _decline(dx.dtype, dx, w, spec)
+
+
+def decline_backward_weights(dw, dy, x, spec):
+    """Why it should not, although it can."""
+    return _decline(dw.dtype, dy, dw, spec)
 
 
 def _refuse(pass_, spec, x, w, y):
