@@ -71,20 +71,20 @@ def gather(y, x, indices):
 def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
-    strides = tuple(None if array is None else array.strides for array in (x, outputs, dx))
-    problem = _describe(windows, inputs.shape, outputs.shape, strides, inputs.itemsize)
+    layouts = tuple(None if array is None else (array.strides, array.itemsize) for array in (x, outputs, dx))
+    problem = _describe(windows, inputs.shape, outputs.shape, layouts, inputs.itemsize)
     call(function, problem, *pointers, workspace_for(lib.pyconv_pool_workspace, problem, pass_))
 
 
 @lru_cache(maxsize=256)
-def _describe(windows, inputs, outputs, strides, itemsize) -> Any:
-    """The `pyconv_pool` for arrays of these shapes and strides."""
+def _describe(windows, inputs, outputs, layouts, itemsize) -> Any:
+    """The `pyconv_pool` for arrays of these shapes, and of these strides and item sizes: x, output, dx."""
     axes = _axes(inputs)
     tables = _tables(windows, tuple(axes))
     steps = [1] * (3 - len(windows)) + [window.step for window in windows]
     problem = ffi.new(
         "pyconv_pool *",
-        [*inputs[:2], axes, _axes(outputs), steps, tables, *(_elements(of, itemsize) for of in strides), 8 * itemsize],
+        [*inputs[:2], axes, _axes(outputs), steps, tables, *map(_elements, layouts), 8 * itemsize],
     )
     return keep(problem, tables)
 
@@ -124,14 +124,14 @@ def _axes(shape) -> list[int]:
 
 
 def _strides(array) -> list[int]:
-    return _elements(array.strides, array.itemsize)
+    return _elements((array.strides, array.itemsize))
 
 
-def _elements(strides, itemsize) -> list[int]:
+def _elements(layout) -> list[int]:
     """Strides in elements: N, C, depth, height, width; zeros for no array."""
-    if strides is None:
+    if layout is None:
         return [0] * 5
-    strides = [s // itemsize for s in strides]
+    strides = [step // layout[1] for step in layout[0]]
     return [*strides[:2], *[0] * (5 - len(strides)), *strides[2:]]
 
 
