@@ -8,6 +8,7 @@ with `pyconv.functional`, so what depends on known arrays alone is computed on t
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,7 @@ class Operator:
 
 _OPERATORS: dict[tuple[str, str], list[Operator]] = {}
 NEWEST = 1 << 30
+LARGEST = 1 << 28  # elements of an array that a model may make of a smaller one before it is run
 
 
 def operator(
@@ -126,6 +128,13 @@ def floats(*values: Any) -> None:
     for value in values:
         if value is not None and value.dtype not in (np.float32, np.float64):
             raise UnsupportedError(str(value.dtype))
+
+
+def check_size(shape: Any, *values: Any) -> None:
+    """Refuse to compute an array of many elements out of few while recording."""
+    count = math.prod(shape)
+    if is_known(*values) and count > LARGEST:
+        raise ModelError(f"the model makes a constant of {count:,} elements out of little; {LARGEST:,} are allowed")
 
 
 def axis_of(axis: int, ndim: int) -> int:

@@ -49,7 +49,7 @@ def load(model: Any, *, threads: int | None = None, memory_limit: int | None = M
     threads : int, optional
         How many threads runs use; by default what `pc.get_num_threads` says when they are made.
     memory_limit : int, optional
-        Bytes that the model's constants may take; None for no limit.
+        Bytes that the model's constants may take together, and any one array that it makes; None for no limit.
 
     Returns
     -------

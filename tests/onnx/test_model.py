@@ -103,6 +103,35 @@ def test_constant_made_of_nothing():
         pc.onnx.load(model).run(None, {"x": np.zeros(1, np.float32)})
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        "y = Tile(x, n)",
+        "y = Expand(x, n)",
+        "z = Constant<value = float[1] {0}>() t = Tile(z, n) y = Add(x, t)",
+        "z = Constant<value = float[1] {0}>() p = Constant<value = int64[2] {0, 1000000000}>() "
+        "t = Pad(z, p) y = Add(x, t)",
+        "a = Concat<axis = 0>(n, n) y = Tile(x, a)",
+    ],
+)
+def test_much_made_of_little(node):
+    """Nothing is allocated for it: the message comes before."""
+    model = parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (y) <int64[1] n = {{100000000000}}> {{ {node} }}'
+    )
+    session = pc.onnx.load(model)
+    with pytest.raises(ModelError):
+        session.run(None, {"x": np.zeros(1, np.float32)})
+
+
+def test_memory_limit_of_what_is_made():
+    model = model_of([helper.make_node("Concat", ["x"] * 10, ["y"], axis=0)])
+    x = {"x": np.zeros(100, np.float32)}
+    with pytest.raises(ModelError, match="memory_limit"):
+        pc.onnx.load(model, memory_limit=3999).run(None, x)
+    pc.onnx.load(model, memory_limit=4000).run(None, x)
+
+
 def test_deep_nesting():
     inner = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [onnx.ValueInfoProto(name="y")])
     for _ in range(20):
