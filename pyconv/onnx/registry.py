@@ -40,12 +40,15 @@ class Operator:
     until: int
     attributes: frozenset[str]
     counted: bool  # whether it asks how many outputs the node has
+    required: int | None  # how many inputs must be there; None: all
 
     def __call__(self, inputs: list[Any], attributes: dict[str, Any], outputs: int, wanted: int) -> tuple[Any, ...]:
         """What the node makes, of whose `outputs` at least the first `wanted` are read."""
         unknown = sorted(attributes.keys() - self.attributes)
         if unknown:
             raise UnsupportedError(f"attribute {', '.join(unknown)}")
+        if any(value is None for value in inputs[: self.required]):
+            raise UnsupportedError("an input that must be there is left out")
         if self.counted:
             attributes = {**attributes, "outputs": outputs}
         try:
@@ -71,8 +74,11 @@ def operator(
     """Register a function for operators of these names, from operator set `since` to `until`."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        keywords = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        entry = Operator(function, since, until, frozenset(keywords) - {"outputs"}, "outputs" in keywords)
+        parameters = inspect.signature(function).parameters.values()
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        required = sum(p.default is p.empty for p in places) if places else None
+        entry = Operator(function, since, until, frozenset(keywords) - {"outputs"}, "outputs" in keywords, required)
         for name in names:
             _OPERATORS.setdefault((domain, name), []).append(entry)
         return function

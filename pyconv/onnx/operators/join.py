@@ -12,6 +12,9 @@ from pyconv.ops.shape import Concat, take
 @operator("Concat", since=4)
 def concat(*values, axis):
     axis = axis_of(axis, values[0].ndim)
+    rests = {tuple(v.shape[:axis]) + tuple(v.shape[axis + 1 :]) for v in values}
+    if len(rests) > 1 or len({v.ndim for v in values}) > 1:
+        raise ValueError(f"arrays must be alike but for axis {axis}, not {[tuple(v.shape) for v in values]}")
     check_size([sum(v.size for v in values)], *values)
     if is_known(*values):
         return np.concatenate(values, axis)
