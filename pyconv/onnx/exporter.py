@@ -63,7 +63,7 @@ def export(
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
     >>> proto = pc.onnx.export(model, None, (1, 3, 32, 32))
     >>> [node.op_type for node in proto.graph.node]
-    ['Conv', 'Relu', 'GlobalAveragePool', 'Reshape', 'Gemm']
+    ['Conv', 'Relu', 'GlobalAveragePool', 'Constant', 'Reshape', 'Gemm']
     >>> [t.name for t in proto.graph.initializer][:2]
     ['0.weight', '0.bias']
     """
