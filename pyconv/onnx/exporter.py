@@ -81,7 +81,7 @@ def export(
         other = _twins(graph, _recorded(model, weights, larger, dtype, names))
     for name in {*names, *output_names} & weights.keys():
         raise ValueError(f"{name!r} is the name of a parameter: give the input or output another")
-    writer = Writer({id(node): str(node.name) for node in graph.inputs}, other)
+    writer = Writer({id(node): str(node.name) for node in graph.inputs}, other, output_names)
     for node in graph.inputs[len(shapes) :]:
         writer.initializers[str(node.name)] = weights[str(node.name)]
     for node in graph.nodes:

@@ -8,10 +8,10 @@ SIZES = {"lenet5": 28, "digitsnet": 8, "mnistnet": 28, "alexnet": 64}
 HEADLESS = "vgg"  # their heads hold 500 MB each, and are made of what alexnet's is
 
 
-def network(name):
-    """A network with drawn weights and running statistics, and images for it."""
+def network(name, headless=HEADLESS):
+    """A network with drawn weights and running statistics, and images for it; some without their heads."""
     nn.init.manual_seed(0)
-    model = models.create(name, num_classes=4, **({"features": True} if name.startswith(HEADLESS) else {}))
+    model = models.create(name, num_classes=4, **({"features": True} if name.startswith(headless) else {}))
     rng = np.random.default_rng(0)
     for key, buffer in model.named_buffers():
         if key.endswith("running_var"):
