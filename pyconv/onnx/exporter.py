@@ -63,7 +63,7 @@ def export(
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
     >>> proto = pc.onnx.export(model, None, (1, 3, 32, 32))
     >>> [node.op_type for node in proto.graph.node]
-    ['Conv', 'Relu', 'GlobalAveragePool', 'Reshape', 'Gemm']
+    ['Conv', 'Relu', 'GlobalAveragePool', 'Constant', 'Reshape', 'Gemm']
     >>> [t.name for t in proto.graph.initializer][:2]
     ['0.weight', '0.bias']
     """
@@ -81,7 +81,7 @@ def export(
         other = _twins(graph, _recorded(model, weights, larger, dtype, names))
     for name in {*names, *output_names} & weights.keys():
         raise ValueError(f"{name!r} is the name of a parameter: give the input or output another")
-    writer = Writer({id(node): str(node.name) for node in graph.inputs}, other)
+    writer = Writer({id(node): str(node.name) for node in graph.inputs}, other, output_names)
     for node in graph.inputs[len(shapes) :]:
         writer.initializers[str(node.name)] = weights[str(node.name)]
     for node in graph.nodes:

@@ -59,6 +59,7 @@ class Model:
     calls: list[Call]
     opsets: dict[str, int]
     last_read: dict[str, int] = field(default_factory=dict)  # name -> the number of the last call that reads it
+    memory_limit: int | None = None  # bytes that any one array may take which the model makes
     about: ModelProto = field(default_factory=ModelProto)  # who made it, and whatever they wrote into it; no graph
 
 
@@ -95,7 +96,7 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
     calls = [_call(node, opsets, folder, budget) for node in proto.graph.node]
     outputs = {o.name: o for o in proto.graph.output}
     last_read = _check_order(calls, {*inputs, *constants}, outputs)
-    return Model(inputs, optional, outputs, constants, calls, opsets, last_read, _about(proto))
+    return Model(inputs, optional, outputs, constants, calls, opsets, last_read, memory_limit, _about(proto))
 
 
 def _about(proto: ModelProto) -> ModelProto:

@@ -12,7 +12,9 @@ from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import Call, Model
 
 # What the reference implementation raises where attributes or inputs are not what it counts on.
-_WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_WRONG = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError),
+)
 VERSIONS = 8  # evaluators that a node keeps, one for the types of its inputs
 
 

@@ -8,6 +8,7 @@ with `pyconv.functional`, so what depends on known arrays alone is computed on t
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +40,15 @@ class Operator:
     until: int
     attributes: frozenset[str]
     counted: bool  # whether it asks how many outputs the node has
+    required: int | None  # how many inputs must be there; None: all
 
     def __call__(self, inputs: list[Any], attributes: dict[str, Any], outputs: int, wanted: int) -> tuple[Any, ...]:
         """What the node makes, of whose `outputs` at least the first `wanted` are read."""
         unknown = sorted(attributes.keys() - self.attributes)
         if unknown:
             raise UnsupportedError(f"attribute {', '.join(unknown)}")
+        if any(value is None for value in inputs[: self.required]):
+            raise UnsupportedError("an input that must be there is left out")
         if self.counted:
             attributes = {**attributes, "outputs": outputs}
         try:
@@ -61,6 +65,7 @@ class Operator:
 
 _OPERATORS: dict[tuple[str, str], list[Operator]] = {}
 NEWEST = 1 << 30
+LARGEST = 1 << 28  # elements of an array that a model may make of a smaller one before it is run
 
 
 def operator(
@@ -69,8 +74,11 @@ def operator(
     """Register a function for operators of these names, from operator set `since` to `until`."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        keywords = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        entry = Operator(function, since, until, frozenset(keywords) - {"outputs"}, "outputs" in keywords)
+        parameters = inspect.signature(function).parameters.values()
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        required = sum(p.default is p.empty for p in places) if places else None
+        entry = Operator(function, since, until, frozenset(keywords) - {"outputs"}, "outputs" in keywords, required)
         for name in names:
             _OPERATORS.setdefault((domain, name), []).append(entry)
         return function
@@ -126,6 +134,13 @@ def floats(*values: Any) -> None:
     for value in values:
         if value is not None and value.dtype not in (np.float32, np.float64):
             raise UnsupportedError(str(value.dtype))
+
+
+def check_size(shape: Any, *values: Any) -> None:
+    """Refuse to compute an array of many elements out of few while recording."""
+    count = math.prod(shape)
+    if is_known(*values) and count > LARGEST:
+        raise ModelError(f"the model makes a constant of {count:,} elements out of little; {LARGEST:,} are allowed")
 
 
 def axis_of(axis: int, ndim: int) -> int:

@@ -39,17 +39,25 @@ class ModelMeta:
     custom_metadata_map: dict[str, str]
 
 
-def load(model: Any, *, threads: int | None = None, memory_limit: int | None = MEMORY_LIMIT) -> Session:
+def load(
+    model: Any,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    memory_limit: int | None = MEMORY_LIMIT,
+) -> Session:
     """Load an ONNX model.
 
     Parameters
     ----------
     model : path, bytes or onnx.ModelProto
         External data is read from the folder of a path, and from nowhere else.
+    precision : {"float32"}
+        What a float32 model is computed in; models of other dtypes are computed in their own.
     threads : int, optional
         How many threads runs use; by default what `pc.get_num_threads` says when they are made.
     memory_limit : int, optional
-        Bytes that the model's constants may take; None for no limit.
+        Bytes that the model's constants may take together, and any one array that it makes; None for no limit.
 
     Returns
     -------
@@ -57,6 +65,8 @@ def load(model: Any, *, threads: int | None = None, memory_limit: int | None = M
 
     Raises
     ------
+    ValueError
+        If precision or threads is none.
     ModelError
         If the model is broken or hostile, takes more memory than allowed, or needs operators that nobody knows; a kind
         of ValueError.
@@ -72,6 +82,10 @@ def load(model: Any, *, threads: int | None = None, memory_limit: int | None = M
     >>> session.run(None, {"x": np.ones((1, 2), np.float32)})[0].tolist()
     [[2.0, 2.0]]
     """
+    if precision != "float32":
+        raise ValueError(f"precision must be 'float32', not {precision!r}")
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise ValueError(f"threads must be a positive int or None, not {threads!r}")
     return Session(read(model, memory_limit), threads)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyconv.graph.graph import Graph
 from pyconv.graph.layout import contiguous
 from pyconv.graph.plan import Plan
 from pyconv.onnx import operators  # noqa: F401  (registers them)
+from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import Call, Model
 from pyconv.onnx.patterns import recognized
 from pyconv.onnx.reference import ReferenceNode
@@ -137,6 +139,7 @@ class Recorder:
             except UnsupportedError as error:
                 reason = str(error)
                 break
+            self._check_sizes(call, made)
             self.local.update((name, value) for name, value in zip(call.outputs, made, strict=False) if name)
             position += 1
         if position == self.begin:
@@ -186,6 +189,16 @@ class Recorder:
             if not all(isinstance(v, np.ndarray) or v is None for v in made):
                 raise
             return made
+
+    def _check_sizes(self, call: Call, made: Sequence[Any]) -> None:
+        """Refuse what would take more memory than allowed, before anything is allocated for it."""
+        limit = self.model.memory_limit
+        largest = max((prod(v.shape) * v.dtype.itemsize for v in made if type(v) is Node), default=0)
+        if limit is not None and largest > limit:
+            raise ModelError(
+                f"{call.label} makes an array of {largest:,} bytes, past the memory limit of {limit:,}; a larger "
+                "memory_limit would let it be"
+            )
 
     def _stretch(self, end: int, threads: int | None) -> Stretch:
         last = self.model.last_read

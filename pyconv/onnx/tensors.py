@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from math import prod
 from pathlib import Path
 
@@ -18,6 +19,8 @@ _PACKED = {  # elements in a byte
     for name, count in {"UINT4": 2, "INT4": 2, "FLOAT4E2M1": 2, "UINT2": 4, "INT2": 4}.items()
     if hasattr(TensorProto, name)
 }
+_KNOWN = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
+_AS_THEY_LIE = () if sys.byteorder == "big" else (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64)
 
 
 class Budget:
@@ -49,7 +52,7 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
     name, shape = tensor.name or "a constant", tuple(tensor.dims)
     if any(n < 0 for n in shape):
         raise ModelError(f"tensor {name!r} has a negative size in its shape {shape}")
-    if tensor.data_type == TensorProto.UNDEFINED or tensor.data_type not in TensorProto.DataType.values():
+    if tensor.data_type not in _KNOWN:
         raise ModelError(f"tensor {name!r} has the unknown element type {tensor.data_type}")
     if tensor.HasField("segment"):
         raise ModelError(f"tensor {name!r} is a segment of another, which no operator set has ever allowed")
@@ -66,10 +69,11 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
         inline = TensorProto(dims=shape, data_type=tensor.data_type, name=tensor.name, raw_data=raw)
         return numpy_helper.to_array(inline)
     if tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != nbytes:
-            raise ModelError(
-                f"tensor {name!r} of shape {shape} needs {nbytes:,} bytes, and has {len(tensor.raw_data):,}"
-            )
+        raw = tensor.raw_data  # a copy, each time that it is asked for
+        if len(raw) != nbytes:
+            raise ModelError(f"tensor {name!r} of shape {shape} needs {nbytes:,} bytes, and has {len(raw):,}")
+        if tensor.data_type in _AS_THEY_LIE:
+            return np.frombuffer(raw, helper.tensor_dtype_to_np_dtype(tensor.data_type)).reshape(shape)
     else:
         field = helper.tensor_dtype_to_field(tensor.data_type)
         held = len(getattr(tensor, field))

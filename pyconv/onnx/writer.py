@@ -35,16 +35,16 @@ class Writer:
     """The nodes and initializers of one file.
 
     `other` maps each recorded node to the same node of a graph recorded for another batch size, where the batch may
-    vary, and is empty where it may not.
+    vary, and is empty where it may not. Names that are `reserved` are given to no node.
     """
 
-    def __init__(self, names: dict[int, str], other: dict[int, Node]):
+    def __init__(self, names: dict[int, str], other: dict[int, Node], reserved: Sequence[str] = ()):
         self.names = names  # id of a recorded node -> its name in the file
         self.other = other
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.finished: set[str] = set()  # names of outputs
-        self._taken = set(names.values())
+        self._taken = {*names.values(), *reserved}
         self._numbers: dict[tuple[Any, ...], str] = {}  # small constants that are there already
 
     def write(self, node: Node) -> None:

@@ -142,6 +142,12 @@ def test_names_and_several_inputs_and_outputs():
         np.testing.assert_array_equal(y, expected)
 
 
+def test_names_of_outputs_are_given_to_nothing_else():
+    proto = pc.onnx.export(lambda x: F.relu(F.neg(F.relu(x))), None, (1, 2), output_names=["relu_0"])
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.graph.output[0].name == proto.graph.node[-1].output[0] == "relu_0"
+
+
 def test_fixed_batch():
     def function(x):
         return F.reshape(x, (2, 2, 3))  # no batch axis is left

@@ -56,6 +56,26 @@ def test_inputs_are_checked():
         session.run(["z"], {"x": x})
 
 
+def test_precision_and_threads():
+    x = np.ones((1, 3, 8, 8), np.float32)
+    one, two = (pc.onnx.load(NETWORK, precision="float32", threads=n).run(None, {"x": x})[0] for n in (1, 2))
+    np.testing.assert_array_equal(one, two)
+    with pytest.raises(ValueError, match="threads must be a positive int"):
+        pc.onnx.load(NETWORK, threads=0)
+    with pytest.raises(ValueError, match="precision must be"):
+        pc.onnx.load(NETWORK, precision="int4")
+
+
+def test_what_a_model_says_about_itself():
+    model = onnx.ModelProto()
+    model.CopyFrom(NETWORK)
+    model.producer_name, model.model_version = "tests", 7
+    onnx.helper.set_model_props(model, {"labels": "cat\ndog"})
+    meta = pc.onnx.load(model).get_modelmeta()
+    assert (meta.producer_name, meta.version, meta.graph_name) == ("tests", 7, "g")
+    assert meta.custom_metadata_map == {"labels": "cat\ndog"}
+
+
 def test_out():
     session = pc.onnx.load(NETWORK)
     x, y = np.ones((1, 3, 8, 8), np.float32), np.empty((1, 4), np.float32)

@@ -68,50 +68,69 @@ def standard_cases():
 
 globals().update(standard_cases())
 
-OURS = {  # reasons for which the reference implementation may run an operator of ours on floats
+OURS = {  # reasons for which the reference implementation may run an operator of ours on dtypes that kernels take
+    "ArgMax": (),
+    "ArgMin": (),
     "AveragePool": ("dilated", "padding must be at most half"),
     "BatchNormalization": ("statistics of the batch",),
     "Clip": (),
     "Concat": (),
     "Conv": (),
+    "ConvInteger": (),
     "ConvTranspose": ("padding must be at least 0",),  # negative: more than the whole convolution
+    "DeformConv": (),
     "DepthToSpace": (),
+    "DequantizeLinear": ("from", "blocks"),
     "Elu": (),
     "Flatten": (),
     "Gelu": (),
     "Gemm": (),
     "GlobalAveragePool": (),
     "GlobalMaxPool": (),
+    "GridSample": (),
     "GroupNormalization": (),
+    "GRU": (),
     "HardSigmoid": (),
     "HardSwish": (),
     "InstanceNormalization": (),
-    "LRN": (),
     "LayerNormalization": ("3 outputs",),
     "LeakyRelu": (),
     "LogSoftmax": (),
+    "LpNormalization": (),
     "LpPool": ("dilated",),
+    "LRN": (),
+    "LSTM": (),
     "MatMul": (),
+    "MatMulInteger": (),
     "MaxPool": ("padding must be at most half", "indices in column-major order"),
+    "MaxUnpool": (),
     "Mish": (),
-    "PRelu": (),
+    "NegativeLogLikelihoodLoss": (),
     "Pad": (),
-    "RMSNormalization": (),
+    "PRelu": (),
+    "QLinearConv": (),
+    "QLinearMatMul": ("float16",),  # of the scales
+    "QuantizeLinear": ("to", "blocks", "int4", "uint4", "int2", "uint2", "float8", "float4"),  # of the zero point
     "ReduceMean": (),
     "Relu": (),
     "Reshape": (),
     "Resize": ("antialias", "nearest with", "linear with", "cubic with", "cubic_coeff_a", "a change of the batch"),
+    "RMSNormalization": (),
+    "RoiAlign": (),
     "Selu": (),
     "Sigmoid": (),
     "Slice": (),
     "Softmax": (),
+    "SoftmaxCrossEntropyLoss": (),
     "Softplus": (),
     "SpaceToDepth": (),
     "Split": (),
     "Tanh": (),
+    "TopK": (),
     "Transpose": (),
     "Where": (),
 }
+QUANTIZED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 
 
 def test_ours_have_an_entry():
@@ -128,7 +147,7 @@ def _only_the_reasons_listed(monkeypatch, tmp_path_factory):
     def watched(self, values):
         known = {**self.node.constants, **values}
         arrays = [known[name] for name in self.node.call.reads]
-        if self.node.call.version >= 7 and all(_is_float(a) for a in arrays[:1]):
+        if self.node.call.version >= 7 and all(_is_ours(self.node.call.op_type, a) for a in arrays[:1]):
             seen.append((self.node.call.op_type, self.reason))
         run(self, values)
 
@@ -139,5 +158,7 @@ def _only_the_reasons_listed(monkeypatch, tmp_path_factory):
             assert reason.startswith(OURS[op_type] or ("never",)), f"{op_type} fell back: {reason}"
 
 
-def _is_float(value):
-    return isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64)
+def _is_ours(op_type, value):
+    """Whether our kernels take an operator's first input: floats, and 8 bits where it is quantized."""
+    dtypes = (np.int8, np.uint8) if op_type in QUANTIZED else (np.float32, np.float64)
+    return isinstance(value, np.ndarray) and value.dtype in dtypes

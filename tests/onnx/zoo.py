@@ -5,13 +5,13 @@ import numpy as np
 from pyconv import models, nn
 
 SIZES = {"lenet5": 28, "digitsnet": 8, "mnistnet": 28, "alexnet": 64}
-ONCE = ("vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")  # heads of 500 MB, as vgg11 has
+HEADLESS = "vgg"  # their heads hold 500 MB each, and are made of what alexnet's is
 
 
-def network(name):
-    """A network with drawn weights and running statistics, and images for it."""
+def network(name, headless=HEADLESS):
+    """A network with drawn weights and running statistics, and images for it; some without their heads."""
     nn.init.manual_seed(0)
-    model = models.create(name, num_classes=4, **({"features": True} if name in ONCE else {}))
+    model = models.create(name, num_classes=4, **({"features": True} if name.startswith(headless) else {}))
     rng = np.random.default_rng(0)
     for key, buffer in model.named_buffers():
         if key.endswith("running_var"):

@@ -18,6 +18,8 @@ from pyconv.kernels.plain import (
     normalization,
     random,
     reduction,
+    sample,
+    select,
     shape,
     softmax,
     unary,
@@ -59,6 +61,12 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "pad_backward": shape.pad_backward,
     "interpolate": shape.interpolate,
     "interpolate_backward": shape.interpolate_backward,
+    "argmax": select.argmax,
+    "top_k": select.top_k,
+    "take_along": select.take_along,
+    "grid_sample": sample.grid_sample,
+    "deformed_taps": sample.deformed_taps,
+    "roi_align": sample.roi_align,
     "dropout_mask": random.dropout_mask,
 }
 

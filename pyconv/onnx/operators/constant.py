@@ -6,15 +6,7 @@ import math
 
 import numpy as np
 
-from pyconv.onnx.errors import ModelError
-from pyconv.onnx.registry import UnsupportedError, integers, is_known, operator
-
-LARGEST = 1 << 28  # elements of an array that a model may make of nothing
-
-
-def _check_count(count):
-    if count > LARGEST:
-        raise ModelError(f"the model makes a constant of {count:,} elements out of nothing; {LARGEST:,} are allowed")
+from pyconv.onnx.registry import UnsupportedError, check_size, integers, is_known, operator
 
 
 @operator("Constant")
@@ -44,7 +36,7 @@ def constant_of_shape(shape, *, value=None):
     size = integers(shape)
     if min(size) < 0:
         raise UnsupportedError("a negative size")
-    _check_count(math.prod(size))
+    check_size(size)
     return np.broadcast_to(element.reshape(-1)[0], size)  # one element of memory, however many there are
 
 
@@ -62,7 +54,7 @@ def size(x):
 def number_range(start, limit, delta):
     if not is_known(start, limit, delta) or start.dtype.kind not in "iu":
         raise UnsupportedError("a range that is not known")
-    _check_count(abs(limit.item() - start.item()) // max(abs(delta.item()), 1))
+    check_size([abs(limit.item() - start.item()) // max(abs(delta.item()), 1)])
     return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
 
 

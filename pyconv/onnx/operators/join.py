@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 import pyconv.functional as F
-from pyconv.onnx.registry import UnsupportedError, axis_of, integers, is_known, operator
+from pyconv.onnx.registry import UnsupportedError, axis_of, check_size, integers, is_known, operator
 from pyconv.ops.shape import Concat, take
 
 
 @operator("Concat", since=4)
 def concat(*values, axis):
     axis = axis_of(axis, values[0].ndim)
+    rests = {tuple(v.shape[:axis]) + tuple(v.shape[axis + 1 :]) for v in values}
+    if len(rests) > 1 or len({v.ndim for v in values}) > 1:
+        raise ValueError(f"arrays must be alike but for axis {axis}, not {[tuple(v.shape) for v in values]}")
+    check_size([sum(v.size for v in values)], *values)
     if is_known(*values):
         return np.concatenate(values, axis)
     if any(v.dtype != values[0].dtype for v in values):
@@ -51,6 +55,7 @@ def tile(x, repeats):
     times = integers(repeats)
     if len(times) != x.ndim:
         raise ValueError(f"repeats must hold {x.ndim} numbers, not {len(times)}")
+    check_size([t * n for t, n in zip(times, x.shape, strict=True)], x)
     if is_known(x):
         return np.tile(x, times)
     apart = F.reshape(x, [n for size in x.shape for n in (1, size)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyconv.onnx.registry import UnsupportedError, axis_of, floats, integers, number, operator
+from pyconv.onnx.registry import UnsupportedError, axis_of, check_size, floats, integers, number, operator
 from pyconv.ops.shape import Pad
 
 _MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
@@ -30,4 +30,5 @@ def _padded(x, pads, axes, mode, value):
         most = {"reflect": n - 1, "wrap": n, "edge": n * (1 << 30)}.get(mode, 1 << 30)
         if n + sum(pair) < 1 or max(pair) > most or (mode != "constant" and min(pair) < 0):
             raise UnsupportedError("a padding larger than the array, or nothing left")
+    check_size([n + sum(pair) for n, pair in zip(x.shape, amounts, strict=True)], x)
     return Pad(tuple(amounts), _MODES[mode], float(value))(x)

@@ -6,7 +6,7 @@ import math
 
 from pyconv.kernels.resample import ResampleSpec
 from pyconv.onnx.operators.windows import spatial_axes
-from pyconv.onnx.registry import UnsupportedError, floats, integers, operator, static
+from pyconv.onnx.registry import UnsupportedError, check_size, floats, integers, operator, static
 from pyconv.ops.shape import Interpolate
 
 
@@ -64,6 +64,7 @@ def _resized(x, sizes, scales, mode, coordinates, rounding, a):
         raise UnsupportedError("a change of the batch or the channels")
     if tuple(sizes) == tuple(x.shape) and (scales is None or set(scales) == {1.0}):
         return x
+    check_size(sizes, x)
     kind, corners = _kind(x.shape[2:], sizes[2:], scales, mode, coordinates, rounding, a)
     if min(sizes[2:]) < 1:
         raise UnsupportedError("nothing left")
