@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from os import PathLike
 from typing import Any
 
@@ -115,9 +116,16 @@ def compile_step(
             raise TypeError(f"the state must hold arrays, and {name} is a {type(array).__name__}")
         if not array.flags.writeable or not array.flags.aligned:
             raise ValueError(f"the arrays of the state must be writeable and aligned, and {name} is not")
-    if any(np.may_share_memory(a, b) for i, a in enumerate(held) for b in held[:i]):
+    in_memory = sorted((array for array in held if array.size), key=_first_byte)
+    if any(np.may_share_memory(a, b) for a, b in pairwise(in_memory)):
         raise ValueError("the arrays of the state must not share memory")
     return Plan(function, _layouts(examples, precision), _threads(threads), dump, state, recompute)
+
+
+def _first_byte(array: np.ndarray) -> int:
+    """The lowest address of an array."""
+    steps = zip(array.shape, array.strides, strict=True)
+    return array.__array_interface__["data"][0] + sum(min(0, (n - 1) * step) for n, step in steps)
 
 
 def _layouts(examples: Sequence[Any], precision: str) -> list[ArrayLayout]:

@@ -7,6 +7,7 @@ one arena, where two arrays share bytes only if they are never needed at the sam
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -368,9 +369,12 @@ def _pack(storages: Sequence[Storage]) -> int:
             offset = max(offset, _aligned(other.offset + other.nbytes))
         storage.offset = offset if best is None else best
         total = max(total, storage.offset + storage.nbytes)
-        placed.append(storage)
-        placed.sort(key=lambda s: s.offset)
+        insort(placed, storage, key=_offset)
     return total
+
+
+def _offset(storage: Storage) -> int:
+    return storage.offset
 
 
 def _aligned(nbytes: int) -> int:

@@ -2,31 +2,11 @@
 
 import numpy as np
 import pytest
+from families import FAMILIES
 
 import pyconv.functional as F
-from pyconv import models, nn
+from pyconv import nn
 from pyconv.graph.transforms import value_and_grad
-from pyconv.models.convnext import ConvNeXt
-from pyconv.models.densenet import DenseNet
-from pyconv.models.resnet import Bottleneck, ResNet
-
-# name: (how to make a small one, size of the images)
-FAMILIES = {
-    "airbench94": (lambda: models.create("airbench94", 3, 2, widths=(8, 16, 16)), 24),
-    "alexnet": (lambda: models.create("alexnet", 3, 2, hidden=8), 64),
-    "bottlenecks": (lambda: ResNet(Bottleneck, (1, 2, 1), 3, 2, widths=(8, 16, 32)), 48),
-    "convnext": (lambda: ConvNeXt((1, 1, 2, 1), (8, 12, 16, 20), 3, 2, layer_scale=0.5), 64),
-    "densenet": (lambda: DenseNet((2, 2, 3, 2), 3, 2, growth=8, width=16), 64),
-    "efficientnet_b0": (lambda: models.create("efficientnet_b0", 3, 2), 64),
-    "googlenet": (lambda: models.create("googlenet", 3, 2, auxiliary=True), 64),
-    "mobilenet_v2": (lambda: models.create("mobilenet_v2", 3, 2), 64),
-    "mobilenet_v3_small": (lambda: models.create("mobilenet_v3_small", 3, 2), 64),
-    "resnet20": (lambda: models.create("resnet20", 3, 2), 16),
-    "shufflenet_v2_x0_5": (lambda: models.create("shufflenet_v2_x0_5", 3, 2), 64),
-    "squeezenet1_1": (lambda: models.create("squeezenet1_1", 3, 2), 48),
-    "unet": (lambda: models.create("unet", 3, 2, width=4, batch_norm=True), 32),
-    "vgg11_bn": (lambda: models.create("vgg11_bn", 3, 2, hidden=8), 32),
-}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
