@@ -16,6 +16,7 @@ enum {
     PANEL_BYTES = 20 << 10,  /* of a panel, one block of channels: it stays in L1 while the rows pass; */
     TILE_BYTES = 300 << 10,  /* of a tile's panels: they stay in L2 */
     FEW_PANELS = 4,          /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
+    MOST_TERMS = 512,        /* of a sum before it is added to others: several short sums round less than a long one */
     MANY_CHANNELS = 4,       /* output channels a pixel that dominate pixels */
     SHARED_BYTES = 16 << 20, /* of all panels together, at most, that are packed first */
     PIECE_CHANNELS = 8,      /* of a block, that are packed at a time */
@@ -273,7 +274,8 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     const int64_t nr = q->table->nr, panels = max_of(1, ceil_div(count_pixels(q), nr));
     job->taps = count_taps(q);
     job->few = panels <= FEW_PANELS;
-    job->block_channels = max_of(1, (job->few ? TILE_BYTES / panels : PANEL_BYTES) / (nr * q->size * job->taps));
+    const int64_t terms = min_of(MOST_TERMS, (job->few ? TILE_BYTES / panels : PANEL_BYTES) / (nr * q->size));
+    job->block_channels = max_of(1, terms / job->taps);
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->block_channels = ceil_div(q->ci, job->blocks);
     job->panel_bytes = lines(job->block_channels * job->taps * nr * q->size);
