@@ -26,7 +26,7 @@ enum {
     TILES_TOGETHER = 8,      /* register tiles of rows that see all panels in turn: their weights stay in L2 though rows collide */
     MANY_PANELS = 64,        /* so many repay copying rows that collide in cache */
     LEAST_PANELS = 3,        /* of a tile, if it is cut to give every thread work */
-    TASKS_A_THREAD = 3
+    TASKS_A_THREAD = 6
 };
 
 typedef struct {
@@ -223,18 +223,6 @@ static void turned_task(void *context, int64_t i, int worker) {
                 add_products(job, &at, p, block, columns + p * job->panel_bytes, weights, row, min_of(together, at.rows - row));
     }
     finish_tile(job->problem, q, &at.t, group * q->co + at.row, at.rows);
-}
-
-/* The number of shares from `least` to twice that which lets threads end together, if `units` are split into shares and each
- * share is a task in `times` tiles. */
-static int64_t even_shares(int64_t units, int64_t least, int64_t times, int threads) {
-    int64_t best = least, least_load = INT64_MAX;
-    for (int64_t shares = least; shares <= min_of(units, 2 * least); shares++) {
-        const int64_t largest = ceil_div(units, shares);
-        const int64_t load = ceil_div(ceil_div(units, largest) * times, threads) * largest;
-        if (load < least_load) best = shares, least_load = load;
-    }
-    return best;
 }
 
 /* How pixels and output channels are split into tasks: by channels where these dominate. */
