@@ -1,4 +1,4 @@
-"""The register tile keeps its sums in registers: its innermost loops, in the library's machine code, never touch the stack."""
+"""The register tile keeps its sums in registers: its innermost loops, as machine code, never touch the stack."""
 
 import re
 import shutil
