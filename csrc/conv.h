@@ -85,6 +85,10 @@ static inline int64_t phases_of_set(const conv_problem *problem, const column_la
 /* The bias of a panel: in place, or in `room`, where it is repeated for each phase and padded to `width`. */
 const char *panel_bias(const conv_problem *problem, int64_t channel, int64_t channels, int64_t width, char *room);
 
+/* The number of shares, from `least` to twice that, with which threads end together if `units` are split into so many and each
+ * share is a task in `times` tiles. */
+int64_t even_shares(int64_t units, int64_t least, int64_t times, int threads);
+
 /* The epilogue: adds the residual and applies the activation to finished outputs, so many channels (of all groups) of a tile. */
 void finish_tile(const conv_problem *problem, const correlation *q, const tile *t, int64_t channel, int64_t channels);
 

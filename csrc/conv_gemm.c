@@ -324,6 +324,7 @@ static void divide(conv_job *job, int threads) {
     const int64_t most = weights_dominate ? panels : 1, sums = job->cutting.pixels * table->nr * q->size;
     job->shares = min_of(most, ceil_div(wanted, max_of(1, job->cutting.tiles * q->groups)));
     if (job->blocks > 1) job->shares = min_of(panels, max_of(job->shares, job->layout.sets * panels * sums / SUMS_BYTES));
+    if (weights_dominate) job->shares = even_shares(panels, job->shares, job->cutting.tiles * q->groups, threads);
     job->panels_a_share = ceil_div(panels, job->shares);
     job->shares = ceil_div(panels, job->panels_a_share);
     if (job->cutting.tiles * q->groups * job->shares < wanted)

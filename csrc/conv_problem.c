@@ -181,3 +181,13 @@ const char *panel_bias(const conv_problem *problem, int64_t channel, int64_t cha
     for (int64_t at = 0; at + channels <= width; at += channels) memcpy(room + at * size, bias, (size_t)(channels * size));
     return room;
 }
+
+int64_t even_shares(int64_t units, int64_t least, int64_t times, int threads) {
+    int64_t best = least, least_load = INT64_MAX;
+    for (int64_t shares = least; shares <= min_of(units, 2 * least); shares++) {
+        const int64_t largest = ceil_div(units, shares);
+        const int64_t load = ceil_div(ceil_div(units, largest) * times, threads) * largest;
+        if (load < least_load) best = shares, least_load = load;
+    }
+    return best;
+}

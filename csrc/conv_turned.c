@@ -16,6 +16,7 @@ enum {
     PANEL_BYTES = 20 << 10,  /* of a panel, one block of channels: it stays in L1 while the rows pass; */
     TILE_BYTES = 300 << 10,  /* of a tile's panels: they stay in L2 */
     FEW_PANELS = 4,          /* pixels are few that fill no more: then the panels wait in L2 while each weight is read once */
+    MOST_TERMS = 512,        /* of a sum before it is added to others: several short sums round less than a long one */
     MANY_CHANNELS = 4,       /* output channels a pixel that dominate pixels */
     SHARED_BYTES = 16 << 20, /* of all panels together, at most, that are packed first */
     PIECE_CHANNELS = 8,      /* of a block, that are packed at a time */
@@ -25,7 +26,7 @@ enum {
     TILES_TOGETHER = 8,      /* register tiles of rows that see all panels in turn: their weights stay in L2 though rows collide */
     MANY_PANELS = 64,        /* so many repay copying rows that collide in cache */
     LEAST_PANELS = 3,        /* of a tile, if it is cut to give every thread work */
-    TASKS_A_THREAD = 3
+    TASKS_A_THREAD = 6
 };
 
 typedef struct {
@@ -224,18 +225,6 @@ static void turned_task(void *context, int64_t i, int worker) {
     finish_tile(job->problem, q, &at.t, group * q->co + at.row, at.rows);
 }
 
-/* The number of shares from `least` to twice that which lets threads end together, if `units` are split into shares and each
- * share is a task in `times` tiles. */
-static int64_t even_shares(int64_t units, int64_t least, int64_t times, int threads) {
-    int64_t best = least, least_load = INT64_MAX;
-    for (int64_t shares = least; shares <= min_of(units, 2 * least); shares++) {
-        const int64_t largest = ceil_div(units, shares);
-        const int64_t load = ceil_div(ceil_div(units, largest) * times, threads) * largest;
-        if (load < least_load) best = shares, least_load = load;
-    }
-    return best;
-}
-
 /* How pixels and output channels are split into tasks: by channels where these dominate. */
 static void divide(turned_job *job, int threads) {
     const correlation *q = &job->q;
@@ -273,7 +262,8 @@ static int64_t lay_out(turned_job *job, const conv_problem *problem, int threads
     const int64_t nr = q->table->nr, panels = max_of(1, ceil_div(count_pixels(q), nr));
     job->taps = count_taps(q);
     job->few = panels <= FEW_PANELS;
-    job->block_channels = max_of(1, (job->few ? TILE_BYTES / panels : PANEL_BYTES) / (nr * q->size * job->taps));
+    const int64_t terms = min_of(MOST_TERMS, (job->few ? TILE_BYTES / panels : PANEL_BYTES) / (nr * q->size));
+    job->block_channels = max_of(1, terms / job->taps);
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->block_channels = ceil_div(q->ci, job->blocks);
     job->panel_bytes = lines(job->block_channels * job->taps * nr * q->size);

@@ -14,8 +14,9 @@ from pyconv.kernels.precision import get_precision
 _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transformed to; products of one output, directly
 
 # In multiply-adds of the direct algorithm, measured (docs/decisions/0005): what it costs to transform one number of the
-# input or output, and of the weights, with reading and writing it; and what the products lose by being less even.
-_TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 12, 20, 1.15
+# input or output, and of the weights, with reading and writing it; the latter where so many output channels a tile keep
+# them in L2 (csrc/conv_winograd.c); and what the products lose by being less even.
+_TRANSFORM, _TRANSFORM_WEIGHT, _TRANSFORM_WEIGHT_IN_CACHE, _MANY_CHANNELS, _UNEVEN = 12, 20, 9, 4, 1.15
 
 
 def conv(y, x, w, b, spec):
@@ -87,5 +88,7 @@ def _decline(dtype, out, w, spec):
     tiles = images * -(-height // 4) * -(-width // 4)
     k, c = w.shape[0] // spec.groups, w.shape[1]
     products = _TAPS * k * c * images * height * width
-    winograd = _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + _TRANSFORM_WEIGHT * k * c)
+    few = tiles * _MANY_CHANNELS <= out.shape[1] // spec.groups
+    transform_weights = (_TRANSFORM_WEIGHT_IN_CACHE if few else _TRANSFORM_WEIGHT) * k * c
+    winograd = _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + transform_weights)
     return None if winograd < products else "its transforms cost more than they save"
