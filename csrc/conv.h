@@ -102,7 +102,7 @@ extern const conv_engine gemm_engine;      /* channels-last tiles, packed weight
 extern const conv_engine planar_engine;    /* pixels as the vector axis: few output channels */
 extern const conv_engine turned_engine;    /* output channels as rows, pixels as columns: 1×1 channels-first, few pixels */
 extern const conv_engine dot_engine;       /* 1×1 over a few pixels: dot products with weights where they lie */
-extern const conv_engine depthwise_engine; /* one channel in and out a group */
+extern const conv_engine depthwise_engine; /* one channel in and out a group, or a few */
 extern const conv_engine winograd_engine;  /* 3×3 of stride 1, where fits_winograd: a fourth of the products, some error */
 
 int fits_winograd(const conv_problem *problem);
@@ -110,8 +110,7 @@ int fits_winograd(const conv_problem *problem);
 int turned_engine_suits(const conv_problem *problem);
 int dot_engine_suits(const conv_problem *problem);
 
-/* One input and one output channel a group. */
-static inline int is_depthwise(const correlation *q) { return q->groups > 1 && q->ci == 1 && q->co == 1; }
+int depthwise_engine_suits(const correlation *q); /* for all three passes */
 
 /* Backward weights: general, depthwise, and by Winograd's algorithm where fits_winograd_weights. */
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads);

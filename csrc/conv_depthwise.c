@@ -1,6 +1,6 @@
-/* The depthwise engine: one input and one output channel a group, so channels are the vector axis and nothing is reduced
- * over them. A task takes a tile of pixels and a block of channels. Channels-last input is read in place, its padding
- * described by tables of rows and columns; any other is transposed to scratch first. */
+/* The depthwise engine: groups of one channel, or of a few that fill vectors. Output channels are the vector axis. A task takes
+ * a tile of pixels and a block of channels. Channels-last input is read in place, its padding described by tables of rows and
+ * columns; any other is transposed to scratch first. */
 #include "conv.h"
 #include "threads.h"
 #include "workspace.h"
@@ -14,6 +14,7 @@ enum {
     WEIGHTS_BLOCK = 32,       /* channels whose weights' gradients a task makes in place */
     BLOCK = 64,               /* channels of a tile in scratch, at most, */
     SMALL_BLOCK = 16,         /* and of one that is cut from a plane */
+    MOST_OF_A_GROUP = 32,     /* channels */
     FEW_VECTORS = 4,          /* and in place, at least */
     TASKS = 16,               /* that there should be for threads to share */
     GRAIN = 8                 /* pixels for which there must be columns */
@@ -22,26 +23,39 @@ enum {
 typedef struct {
     correlation q; /* of one channel a group; x and y hold all channels */
     tiling cutting;
-    int64_t taps, block, blocks; /* channels a block */
+    int64_t inputs, outputs, taps; /* channels; taps of an output in all input channels of its group */
+    int64_t unit, block, blocks;   /* output channels that make whole vectors and whole groups; of a block */
     char *packed, *scratch;      /* packed: weights; scratch, a worker: input, output */
     int64_t input_bytes, output_bytes;
 } depthwise_job;
 
+static void describe(depthwise_job *job, const correlation *q) {
+    job->q = *q;
+    job->inputs = q->groups * q->ci;
+    job->outputs = q->groups * q->co;
+    job->unit = q->table->lanes;
+    while (job->unit % q->co) job->unit += q->table->lanes;
+}
+
 /* Weights or their sums: [channels / lanes][tap][lanes]. */
 static int64_t packed_bytes(const depthwise_job *job) {
-    return job->taps * round_up(job->q.groups, job->q.table->lanes) * job->q.size;
+    return job->taps * round_up(job->outputs, job->q.table->lanes) * job->q.size;
 }
+
+/* The input channels that so many output channels have. */
+static int64_t inputs_of(const depthwise_job *job, int64_t outputs) { return outputs / job->q.co * job->q.ci; }
 
 static void lay_out(depthwise_job *job, int64_t phases, int threads, workspace *memory) {
     correlation *q = &job->q;
-    job->block = min_of(q->groups, BLOCK);
-    while (job->block > SMALL_BLOCK && cut(q, job->block, SCRATCH_BYTES, 1, 1).count[HEIGHT] > 1)
-        job->block = max_of(SMALL_BLOCK, job->block / 2 / SMALL_BLOCK * SMALL_BLOCK);
-    job->blocks = ceil_div(q->groups, job->block);
-    job->cutting = cut(q, job->block, SCRATCH_BYTES, ceil_div(TASKS, job->blocks), 64);
+    const int64_t least = round_up(SMALL_BLOCK, job->unit);
+    job->block = min_of(job->outputs, round_up(BLOCK, job->unit));
+    while (job->block > least && cut(q, inputs_of(job, job->block), SCRATCH_BYTES, 1, 1).count[HEIGHT] > 1)
+        job->block = max_of(least, job->block / 2 / least * least);
+    job->blocks = ceil_div(job->outputs, job->block);
+    job->cutting = cut(q, inputs_of(job, job->block), SCRATCH_BYTES, ceil_div(TASKS, job->blocks), 64);
     int64_t pixels = job->cutting.reach[IMAGE]; /* what a padding repeats may lie anywhere */
     for (int a = DEPTH; a < AXES; a++) pixels *= q->padding_mode ? q->axes[a].in : job->cutting.reach[a];
-    job->input_bytes = lines(pixels * job->block * q->size);
+    job->input_bytes = lines(pixels * inputs_of(job, job->block) * q->size);
     job->output_bytes = lines(job->cutting.pixels * phases * job->block * q->size);
     job->scratch = take(memory, threads * (job->input_bytes + job->output_bytes));
 }
@@ -90,13 +104,13 @@ static tap_range taps_of_phase(const conv_problem *problem, const int64_t phase[
 /* Whole blocks of channels in place, unless there are too few tiles to share. */
 static void cut_in_place(depthwise_job *job) {
     const correlation *q = &job->q;
-    const int64_t few = FEW_VECTORS * q->table->lanes;
-    job->block = q->groups;
-    job->cutting = cut(q, job->block, TILE_BYTES, TASKS, max_of(1, FEW_BYTES / (job->block * q->size)));
-    while (job->cutting.tiles * ceil_div(q->groups, job->block) < TASKS && job->block >= 2 * few &&
+    const int64_t few = round_up(FEW_VECTORS * q->table->lanes, job->unit);
+    job->block = job->outputs;
+    job->cutting = cut(q, job->inputs, TILE_BYTES, TASKS, max_of(1, FEW_BYTES / (job->block * q->size)));
+    while (job->cutting.tiles * ceil_div(job->outputs, job->block) < TASKS && job->block >= 2 * few &&
            job->cutting.pixels * job->block * q->size >= 2 * FEW_BYTES)
         job->block = round_up(ceil_div(job->block, 2), few);
-    job->blocks = ceil_div(q->groups, job->block);
+    job->blocks = ceil_div(job->outputs, job->block);
 }
 
 /* Whether the lines of L1 that one block of pixels reads outnumber the ways of the sets they fall on: pixels so far apart
@@ -124,8 +138,8 @@ static void lay_out_lists(pass_job *it, int threads, workspace *memory) {
 static int64_t lay_out_pass(pass_job *it, const conv_problem *problem, int threads, char *base) {
     workspace memory = {base, 0};
     depthwise_job *job = &it->job;
-    job->q = problem->q;
-    job->taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH];
+    describe(job, &problem->q);
+    job->taps = problem->kernel[DEPTH] * problem->kernel[HEIGHT] * problem->kernel[WIDTH] * problem->q.ci;
     it->problem = problem;
     job->packed = problem->packing == PACK_AND_SOLVE ? take(&memory, packed_bytes(job)) : problem->packed;
     if (is_in_place(&job->q)) cut_in_place(job);
@@ -133,24 +147,39 @@ static int64_t lay_out_pass(pass_job *it, const conv_problem *problem, int threa
     lay_out_lists(it, threads, &memory);
     return memory.used;
 }
-/* Weights stand in vectors of channels: [channels / lanes][tap, phase by phase][lanes]. */
-static void pack_weights(const pass_job *it) {
+/* The weights of all outputs at a tap and an input channel of their groups. */
+static void pack_tap(const pass_job *it, int64_t tap, int64_t c, int64_t place) {
     const correlation *q = &it->job.q;
     const weight_view *weights = &it->problem->weights;
-    const int64_t lanes = q->table->lanes, whole = q->groups / lanes, rest = q->groups % lanes, size = q->size;
-    const int64_t vector = it->job.taps * lanes;
-    char *to = it->job.packed, *last = to + whole * vector * size;
-    if (rest) memset(last, 0, (size_t)(vector * size));
+    const int64_t lanes = q->table->lanes, size = q->size, vector = it->job.taps * lanes;
+    const char *from = weights->w + (tap_offset(it->problem, tap) + c * weights->c_step) * size;
+    char *to = it->job.packed + place * lanes * size;
+    if (q->co == 1) { /* groups are a step apart */
+        const int64_t step = weights->group_step, whole = q->groups / lanes, rest = q->groups % lanes;
+        q->table->copy_block(to, vector, from, lanes * step, step, whole, lanes);
+        if (rest) q->table->copy_block(to + whole * vector * size, vector, from + whole * lanes * step * size, 0, step, 1, rest);
+        return;
+    }
+    for (int64_t k = 0; k < it->job.outputs; k++)
+        memcpy(to + (k / lanes * vector + k % lanes) * size,
+               from + (k / q->co * weights->group_step + k % q->co * weights->k_step) * size, (size_t)size);
+}
+
+/* Weights stand in vectors of channels: [channels / lanes][tap, phase by phase][lanes]. The taps of a kernel row stand
+ * together, those of another input channel follow. */
+static void pack_weights(const pass_job *it) {
+    const correlation *q = &it->job.q;
+    const int64_t lanes = q->table->lanes, vector = it->job.taps * lanes * q->size;
+    int64_t place = 0;
+    if (it->job.outputs % lanes) memset(it->job.packed + it->job.outputs / lanes * vector, 0, (size_t)vector);
     for (int64_t phase = 0; phase < it->problem->all_phases; phase++)
-        FOR_EACH_TAP(q, at) {
-            const int64_t tap = kernel_tap(it->problem, phase, at), step = weights->group_step;
-            if (tap < 0) continue;
-            const char *from = weights->w + tap_offset(it->problem, tap) * size;
-            q->table->copy_block(to, vector, from, lanes * step, step, whole, lanes);
-            if (rest) q->table->copy_block(last, vector, from + whole * lanes * step * size, 0, step, 1, rest);
-            to += lanes * size;
-            last += lanes * size;
-        }
+        for (int64_t d = 0; d < q->axes[DEPTH].taps; d++)
+            for (int64_t h = 0; h < q->axes[HEIGHT].taps; h++)
+                for (int64_t c = 0; c < q->ci; c++)
+                    for (int64_t w = 0; w < q->axes[WIDTH].taps; w++) {
+                        const int64_t at[AXES] = {0, d, h, w}, tap = kernel_tap(it->problem, phase, at);
+                        if (tap >= 0) pack_tap(it, tap, c, place++);
+                    }
 }
 
 /* Fills the offsets of the columns that a row of so many pixels reads, and tells which of them lie side by side. */
@@ -190,7 +219,7 @@ static int64_t list_rows(const pass_job *it, const input_view *input, const int6
     for (int64_t d = 0; d < depth->count; d++)
         for (int64_t h = 0; h < height->count; h++) {
             x_row[n] = row_place(it, input, at, depth->first + d * depth->step, height->first + h * height->step);
-            w_row[n] = (d * height->count + h) * taps[WIDTH].count * it->job.q.table->lanes;
+            w_row[n] = (d * height->count + h) * it->job.q.ci * taps[WIDTH].count * it->job.q.table->lanes;
             n += x_row[n] != PADDED;
         }
     return n;
@@ -241,8 +270,10 @@ static void copy_out(const correlation *q, box_view y, char *data, const char *f
 
 /* A tile's input: x itself, or a copy of what the tile reads. Padding is a matter of tables in both. */
 static input_view view_of(const pass_job *it, const tile *t, int64_t channel, int64_t channels, char *scratch) {
-    const correlation *q = &it->job.q;
-    input_view input = {.data = q->x + channel * q->x_channel * q->size, .padding_mode = q->padding_mode};
+    const depthwise_job *job = &it->job;
+    const correlation *q = &job->q;
+    const int64_t first = inputs_of(job, channel), inputs = inputs_of(job, channels);
+    input_view input = {.data = q->x + first * q->x_channel * q->size, .padding_mode = q->padding_mode};
     memcpy(input.steps, q->x_step, sizeof input.steps);
     for (int a = 0; a < AXES; a++) {
         input.begin[a] = t->begin[a] * q->axes[a].step + q->axes[a].first;
@@ -256,8 +287,8 @@ static input_view view_of(const pass_job *it, const tile *t, int64_t channel, in
         clip(q, t, a, &input.low[a], &high);
         from.extent[a] = high - input.low[a];
     }
-    dense_steps(from.extent, channels, input.steps);
-    copy_in(q, from, input.data + output_offset(input.low, q->x_step) * q->size, scratch, input.steps, channels);
+    dense_steps(from.extent, inputs, input.steps);
+    copy_in(q, from, input.data + output_offset(input.low, q->x_step) * q->size, scratch, input.steps, inputs);
     input.data = scratch;
     return input;
 }
@@ -284,7 +315,7 @@ static void depthwise_task(void *context, int64_t i, int worker) {
     const conv_problem *problem = it->problem;
     const depthwise_job *job = &it->job;
     const correlation *q = &job->q;
-    const int64_t size = q->size, channel = i % job->blocks * job->block, channels = min_of(job->block, q->groups - channel);
+    const int64_t size = q->size, channel = i % job->blocks * job->block, channels = min_of(job->block, job->outputs - channel);
     const tile t = tile_at(q, &job->cutting, i / job->blocks);
     char *scratch = job->scratch + worker * (job->input_bytes + job->output_bytes), *output = scratch + job->input_bytes;
     const int direct = is_in_place(q);
@@ -303,6 +334,8 @@ static void depthwise_task(void *context, int64_t i, int worker) {
                            .w_row = x_row + it->kernel_rows,
                            .stride = q->axes[WIDTH].step,
                            .channels = channels,
+                           .ci = q->ci,
+                           .co = q->co,
                            .x_step = input.steps[WIDTH],
                            .w_taps = job->taps,
                            .y_step = out_steps[WIDTH]};
@@ -330,7 +363,7 @@ static void depthwise_task(void *context, int64_t i, int worker) {
             q->table->depthwise(&args);
             if (direct) finish_row(problem, &part, at, channel, channels);
         }
-        weights += taps[DEPTH].count * taps[HEIGHT].count * taps[WIDTH].count * q->table->lanes * size;
+        weights += taps[DEPTH].count * taps[HEIGHT].count * taps[WIDTH].count * q->ci * q->table->lanes * size;
     }
     if (direct) return;
     box_view to = {.channel = q->y_channel};
@@ -357,6 +390,17 @@ static void depthwise_solve(const conv_problem *problem, int threads, char *base
     if (problem->packing != PACKED) pack_weights(&it);
     if (problem->packing == PACK_ONLY) return;
     pyconv_parallel_for(it.job.cutting.tiles * it.job.blocks, threads, depthwise_task, &it);
+}
+
+int depthwise_engine_suits(const correlation *q) {
+    const axis *w = &q->axes[WIDTH];
+    if (q->groups < 2) return 0;
+    if (q->ci == 1 && q->co == 1) return 1;
+    const int64_t lanes = q->table->lanes;
+    const int fills = q->co % lanes == 0, shares = q->table->permutes && q->ci == q->co && lanes % q->co == 0 &&
+                                                   q->groups * q->co % lanes == 0;
+    return w->step <= 2 && w->dilation == 1 && w->taps == 3 && q->ci <= MOST_OF_A_GROUP && q->co <= MOST_OF_A_GROUP &&
+           (fills || shares);
 }
 
 const conv_engine depthwise_engine = {depthwise_packed, depthwise_workspace, depthwise_solve};
@@ -392,7 +436,7 @@ static void weights_task(void *context, int64_t i, int worker) {
     const pass_job *pass = &it->pass;
     const depthwise_job *job = &pass->job;
     const correlation *q = &job->q;
-    const int64_t size = q->size, channel = i % job->blocks * job->block, channels = min_of(job->block, q->groups - channel);
+    const int64_t size = q->size, channel = i % job->blocks * job->block, channels = min_of(job->block, job->outputs - channel);
     const int64_t part = i / job->blocks, tiles = ceil_div(job->cutting.tiles, it->parts);
     char *scratch = job->scratch + worker * (job->input_bytes + job->output_bytes), *copied = scratch + job->input_bytes;
     char *dw = it->sums + part * it->part_bytes + channel * job->taps * size;
@@ -414,6 +458,8 @@ static void weights_task(void *context, int64_t i, int worker) {
                                        .dilation = q->axes[WIDTH].dilation,
                                        .pixels = t.extent[WIDTH],
                                        .channels = channels,
+                                       .ci = q->ci,
+                                       .co = q->co,
                                        .x_step = input.steps[WIDTH],
                                        .w_taps = job->taps,
                                        .y_step = dy_steps[WIDTH]};
@@ -439,12 +485,12 @@ static int64_t weights_layout(weights_job *it, const pyconv_conv *p, int threads
     depthwise_job *job = &it->pass.job;
     it->problem = forward_problem(p, 0, 0, 0, 0);
     it->pass.problem = &it->problem;
-    job->q = it->problem.q;
-    job->taps = count_taps(&job->q);
+    describe(job, &it->problem.q);
+    job->taps = count_taps(&job->q) * job->q.ci;
     if (is_in_place(&job->q)) {
-        job->block = min_of(job->q.groups, WEIGHTS_BLOCK);
-        job->blocks = ceil_div(job->q.groups, job->block);
-        job->cutting = cut(&job->q, job->block, SCRATCH_BYTES, ceil_div(TASKS, job->blocks), 1);
+        job->block = min_of(job->outputs, round_up(WEIGHTS_BLOCK, job->unit));
+        job->blocks = ceil_div(job->outputs, job->block);
+        job->cutting = cut(&job->q, inputs_of(job, job->block), SCRATCH_BYTES, ceil_div(TASKS, job->blocks), 1);
     } else {
         lay_out(job, 1, threads, &memory);
     }
@@ -468,12 +514,14 @@ void depthwise_weights(const pyconv_conv *p, const void *dy, const void *x, void
     for (int64_t part = 1; part < it.parts; part++)
         add(it.sums, it.sums + part * it.part_bytes, it.part_bytes / size, size);
     const char *from = it.sums;
-    for (int64_t c = 0; c < q->groups; c += lanes)
+    for (int64_t k = 0; k < job->outputs; k += lanes)
         for (int64_t d = 0; d < q->axes[DEPTH].taps; d++)
-            for (int64_t h = 0; h < q->axes[HEIGHT].taps; h++, from += q->axes[WIDTH].taps * lanes * size)
-                q->table->spread_block((char *)dw + (c * p->w_strides[0] + d * p->w_strides[2] + h * p->w_strides[3]) * size,
-                                       p->w_strides[4], p->w_strides[0], from, lanes, q->axes[WIDTH].taps,
-                                       min_of(lanes, q->groups - c));
+            for (int64_t h = 0; h < q->axes[HEIGHT].taps; h++)
+                for (int64_t c = 0; c < q->ci; c++, from += q->axes[WIDTH].taps * lanes * size) {
+                    const int64_t first = k * p->w_strides[0] + c * p->w_strides[1] + d * p->w_strides[2] + h * p->w_strides[3];
+                    q->table->spread_block((char *)dw + first * size, p->w_strides[4], p->w_strides[0], from, lanes,
+                                           q->axes[WIDTH].taps, min_of(lanes, job->outputs - k));
+                }
 }
 
 int64_t depthwise_weights_workspace(const pyconv_conv *p, int threads) {

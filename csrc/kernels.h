@@ -67,23 +67,27 @@ typedef struct {
  * Pixel p reads x + x_row[r] + column[p·stride + t·dilation] for tap t of each of `rows` kernel rows, or a zero where that
  * column is PADDED. The columns of positions [inside_begin, inside_end) are x_step apart; there are columns for a multiple of
  * eight pixels. Weights stand in vectors of channels: the tap's at w + c·w_taps + w_row[r] + t·lanes for vector c. Overwrites
- * y + p·y_step. */
+ * y + p·y_step.
+ * With groups of ci channels of x and co of y, ci·taps weights of a kernel row follow each other, input channel by input
+ * channel. Then either co is a multiple of lanes, or lanes are one of co, ci = co and `permutes`; channels are a multiple of
+ * lanes, taps at most 3, the dilation 1. */
 typedef struct {
     const void *x, *w, *bias;
     void *y;
     const int64_t *x_row, *w_row, *column;
     int64_t inside_begin, inside_end;
-    int64_t rows, taps, stride, dilation, pixels, channels, x_step, w_taps, y_step;
+    int64_t rows, taps, stride, dilation, pixels, channels, ci, co, x_step, w_taps, y_step;
 } depthwise_args;
 
 /* Of the same with the same tables, dw += the sums over pixels of dy + p·y_step times what tap t of kernel row r reads; it
- * stands at dw + c·w_taps + (r·taps + t)·lanes for vector c, whole vectors. An x_row may be PADDED. */
+ * stands at dw + c·w_taps + ((r·ci + i)·taps + t)·lanes for vector c and input channel i of its groups. An x_row may be
+ * PADDED. Groups of more than one channel have 3 taps. */
 typedef struct {
     const void *x, *dy;
     void *dw;
     const int64_t *x_row, *column;
     int64_t inside_begin, inside_end;
-    int64_t rows, taps, stride, dilation, pixels, channels, x_step, w_taps, y_step;
+    int64_t rows, taps, stride, dilation, pixels, channels, ci, co, x_step, w_taps, y_step;
 } depthwise_weights_args;
 
 /* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or their gradients, 4×4 outputs plus
@@ -157,6 +161,7 @@ typedef struct {
     int planar_rows, planar_columns; /* largest tile of `planar` */
     void (*tile)(int groups, const tile_args *args);
     void (*planar)(int rows, int wide, const planar_args *args);
+    int permutes; /* whether `depthwise` takes groups within a vector */
     void (*depthwise)(const depthwise_args *args);
     void (*depthwise_weights)(const depthwise_weights_args *args);
     void (*winograd_input)(const winograd_args *args);

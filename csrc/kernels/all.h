@@ -17,12 +17,12 @@ typedef double NAME(real_type);
 
 #include "gemm.h"
 #include "planar.h"
-#include "depthwise.h"
 #include "outer.h"
 #include "winograd.h"
 #include "move.h"
 #include "peak.h"
 #include "functions.h"
+#include "depthwise.h"
 #include "loops.h"
 #include "elementwise.h"
 #include "finish.h"
@@ -41,6 +41,7 @@ const kernel_table TABLE_NAME = {
     .planar_columns = PLANAR_VECTORS * LANES,
     .tile = NAME(tile),
     .planar = NAME(planar),
+    .permutes = PERMUTES,
     .depthwise = NAME(depthwise),
     .depthwise_weights = NAME(depthwise_weights),
     .winograd_input = NAME(winograd_input),

@@ -53,3 +53,5 @@
 #undef v_transpose
 #undef v_load_even
 #undef v_store_even
+#undef v_permute
+#undef PERMUTES

@@ -101,3 +101,6 @@ static inline void NAME(transpose_square)(vec a[LANES]) {
 #define v_transpose(a) NAME(transpose_square)(a)
 #define v_load_even(p) NAME(load_even)(p)
 #define v_store_even(p, v) NAME(store_even)(p, v)
+#if REAL_BITS == 32
+#define v_permute(v, from) _mm256_permutevar_ps(v, (__m256i)(from)) /* groups of 2 and 4 do not cross halves */
+#endif

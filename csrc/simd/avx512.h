@@ -54,3 +54,4 @@ static inline void NAME(store_even)(real *p, vec v) {
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
 #define v_load_even(p) NAME(load_even)(p)
 #define v_store_even(p, v) NAME(store_even)(p, v)
+#define v_permute(v, from) AVX512(permutexvar)((__m512i)(from), v)

@@ -13,17 +13,19 @@ if (reason := kernels.available("native")) is not None:
 ORDERS = ("C", "channels_last", "reversed", "sliced")
 
 
-def every_pass(channels, size, kernel, stride, dilation, padding, mode="zeros", order="C", dtype=np.float32):
-    """All three passes of two images on the native backend against the naive one."""
-    spec = ConvSpec((stride,) * 2, padding, (dilation,) * 2, channels, mode)
-    x_shape, w_shape = (2, channels, *size), (channels, 1, kernel, kernel)
-    y_shape = (2, channels, *spec.output_size(size, (kernel, kernel)))
+def every_pass(
+    groups, size, kernel, stride, dilation, padding, mode="zeros", order="C", dtype=np.float32, group=(1, 1)
+):
+    """All three passes of two images on the native backend against the naive one; `group`: its channels of x and y."""
+    spec = ConvSpec((stride,) * 2, padding, (dilation,) * 2, groups, mode)
+    x_shape, w_shape = (2, groups * group[0], *size), (groups * group[1], group[0], kernel, kernel)
+    y_shape = (2, w_shape[0], *spec.output_size(size, (kernel, kernel)))
     rng = np.random.default_rng(kernel)
     x, dy = integers(rng, x_shape, dtype, order), integers(rng, y_shape, dtype, order)
-    w, b = integers(rng, w_shape, dtype), integers(rng, (channels,), dtype)
+    w, b = integers(rng, w_shape, dtype), integers(rng, (w_shape[0],), dtype)
     for name, shape, arguments in (
         ("conv", y_shape, (x, w, b)),
-        ("conv_backward_data", x_shape, (dy, w, b)),
+        ("conv_backward_data", x_shape, (dy, w, None)),
         ("conv_backward_weights", w_shape, (dy, x)),
     ):
         out = arranged(unwritten(shape, dtype), order)
@@ -36,7 +38,7 @@ def every_pass(channels, size, kernel, stride, dilation, padding, mode="zeros", 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, 11])
 def test_kernel_sizes_and_strides(isa, kernel, stride):
     for order in ORDERS:
-        every_pass(19, (13, 22), kernel, stride, 1, ((kernel // 2, kernel // 2),) * 2, order=order)
+        every_pass(19, (9, 19), kernel, stride, 1, ((kernel // 2, kernel // 2),) * 2, order=order)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -50,6 +52,14 @@ def test_padding_modes(isa, mode):
     for order in ORDERS:
         every_pass(33, (4, 5), 3, 1, 1, ((3, 1), (2, 3)), mode, order)
         every_pass(17, (9, 40), 5, 2, 1, ((3, 1), (2, 3)), mode, order)
+
+
+@pytest.mark.parametrize("group", [(2, 2), (4, 4), (8, 8), (4, 8), (16, 8), (32, 16)], ids=str)
+def test_groups_of_a_few_channels(isa, group):
+    for order in ("C", "channels_last", "sliced"):
+        for stride in (1, 2):
+            every_pass(8, (9, 13), 3, stride, 1, ((1, 1), (2, 0)), order=order, group=group)
+    every_pass(4, (7, 6), 3, 1, 1, ((3, 1), (2, 3)), "circular", "channels_last", np.float64, group)
 
 
 def test_doubles(isa):

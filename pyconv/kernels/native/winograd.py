@@ -5,6 +5,8 @@ Its products are a fourth of the direct ones; what it pays for that is the trans
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pyconv.kernels.native import conv as direct
@@ -83,8 +85,7 @@ def _refuse(pass_, spec, x, w, y):
 def _decline(dtype, out, w, spec):
     if dtype != np.float32 or get_precision() == "strict":
         return "it rounds more than the precision asked for allows"
-    images, (height, width) = out.shape[0], out.shape[-2:]
-    images *= int(np.prod(out.shape[2:-2], dtype=np.int64))
+    images, (height, width) = math.prod((out.shape[0], *out.shape[2:-2])), out.shape[-2:]
     tiles = images * -(-height // 4) * -(-width // 4)
     k, c = w.shape[0] // spec.groups, w.shape[1]
     products = _TAPS * k * c * images * height * width
