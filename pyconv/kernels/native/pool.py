@@ -71,24 +71,26 @@ def gather(y, x, indices):
 def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
     """Call a pooling; `outputs` has the shape of its output, x and dx that of its input."""
     inputs = dx if x is None else x
-    strides = tuple(None if array is None else array.strides for array in (x, outputs, dx))
-    problem = _describe(windows, inputs.shape, outputs.shape, strides, inputs.itemsize)
-    call(function, problem, *pointers, workspace_for(lib.pyconv_pool_workspace, problem, pass_))
-
-
-@lru_cache(maxsize=256)
-def _describe(windows, inputs, outputs, strides, itemsize) -> Any:
-    """The `pyconv_pool` for arrays of these shapes and strides."""
     axes = _axes(inputs)
     tables = _tables(windows, tuple(axes))
-    steps = [1] * (3 - len(windows)) + [window.step for window in windows]
     problem = ffi.new(
         "pyconv_pool *",
-        [*inputs[:2], axes, _axes(outputs), steps, tables, *(_elements(of, itemsize) for of in strides), 8 * itemsize],
+        [
+            *inputs.shape[:2],
+            axes,
+            _axes(outputs),
+            [1] * (3 - len(windows)) + [window.step for window in windows],
+            tables,
+            _strides(x),
+            _strides(outputs),
+            _strides(dx),
+            8 * inputs.itemsize,
+        ],
     )
-    return keep(problem, tables)
+    call(function, keep(problem, tables), *pointers, workspace_for(lib.pyconv_pool_workspace, problem, pass_))
 
 
+@lru_cache(maxsize=512)
 def _tables(windows, sizes) -> Any:
     """The tables that C wants of windows over axes of three sizes."""
     axes = zip([*[_ONE] * (3 - len(windows)), *windows], sizes, strict=True)
@@ -109,8 +111,8 @@ def _points(plane, points, indices) -> Any:
         "pyconv_points *",
         [
             *plane.shape[:2],
-            _axes(plane.shape),
-            _axes(points.shape),
+            _axes(plane),
+            _axes(points),
             _strides(plane),
             _strides(points),
             _strides(indices),
@@ -119,20 +121,16 @@ def _points(plane, points, indices) -> Any:
     )
 
 
-def _axes(shape) -> list[int]:
-    return [1] * (5 - len(shape)) + list(shape[2:])
+def _axes(array) -> list[int]:
+    return [1] * (5 - array.ndim) + list(array.shape[2:])
 
 
 def _strides(array) -> list[int]:
-    return _elements(array.strides, array.itemsize)
-
-
-def _elements(strides, itemsize) -> list[int]:
     """Strides in elements: N, C, depth, height, width; zeros for no array."""
-    if strides is None:
+    if array is None:
         return [0] * 5
-    strides = [s // itemsize for s in strides]
-    return [*strides[:2], *[0] * (5 - len(strides)), *strides[2:]]
+    strides = [s // array.itemsize for s in array.strides]
+    return [*strides[:2], *[0] * (5 - array.ndim), *strides[2:]]
 
 
 def _int64(array) -> Any:
