@@ -14,7 +14,7 @@ enum {
     WEIGHTS_BLOCK = 32,       /* channels whose weights' gradients a task makes in place */
     BLOCK = 64,               /* channels of a tile in scratch, at most, */
     SMALL_BLOCK = 16,         /* and of one that is cut from a plane */
-    MOST_OF_A_GROUP = 32,     /* channels */
+    MOST_OF_A_GROUP = 8,      /* channels */
     FEW_VECTORS = 4,          /* and in place, at least */
     TASKS = 16,               /* that there should be for threads to share */
     GRAIN = 8                 /* pixels for which there must be columns */
@@ -154,15 +154,19 @@ static void pack_tap(const pass_job *it, int64_t tap, int64_t c, int64_t place) 
     const int64_t lanes = q->table->lanes, size = q->size, vector = it->job.taps * lanes;
     const char *from = weights->w + (tap_offset(it->problem, tap) + c * weights->c_step) * size;
     char *to = it->job.packed + place * lanes * size;
-    if (q->co == 1) { /* groups are a step apart */
-        const int64_t step = weights->group_step, whole = q->groups / lanes, rest = q->groups % lanes;
+    if (q->co == 1 || weights->group_step == q->co * weights->k_step) { /* outputs are a step apart */
+        const int64_t step = q->co == 1 ? weights->group_step : weights->k_step;
+        const int64_t whole = it->job.outputs / lanes, rest = it->job.outputs % lanes;
         q->table->copy_block(to, vector, from, lanes * step, step, whole, lanes);
         if (rest) q->table->copy_block(to + whole * vector * size, vector, from + whole * lanes * step * size, 0, step, 1, rest);
         return;
     }
-    for (int64_t k = 0; k < it->job.outputs; k++)
-        memcpy(to + (k / lanes * vector + k % lanes) * size,
-               from + (k / q->co * weights->group_step + k % q->co * weights->k_step) * size, (size_t)size);
+    for (int64_t k = 0; k < it->job.outputs; k++) {
+        const char *here = from + (k / q->co * weights->group_step + k % q->co * weights->k_step) * size;
+        char *there = to + (k / lanes * vector + k % lanes) * size;
+        if (size == 4) memcpy(there, here, 4);
+        else memcpy(there, here, 8);
+    }
 }
 
 /* Weights stand in vectors of channels: [channels / lanes][tap, phase by phase][lanes]. The taps of a kernel row stand
