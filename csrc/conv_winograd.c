@@ -83,7 +83,7 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
     job->shares = job->few ? job->panels : min_of(job->panels, max_of(1, ceil_div(2 * threads, max_of(1, tasks))));
     job->panels_a_share = ceil_div(job->panels, max_of(1, job->shares));
     const int64_t count = job->cutting.pixels, block = ceil_div(q->ci, job->blocks), slice = ceil_div(q->ci, job->slices);
-    job->tap_bytes = problem->packing == PACKED ? 0 : TAPS * TAPS * point_step(q, slice * nr) * q->size;
+    job->tap_bytes = TAPS * TAPS * point_step(q, slice * nr) * q->size; /* packing has the workspace of packed weights */
     job->weight_bytes = job->packs_itself ? POINTS * point_step(q, block * nr) * q->size : 0;
     job->pixel_bytes = lines(job->cutting.reach_pixels * (job->few ? slice : q->ci) * q->size);
     job->input_bytes = POINTS * point_step(q, count * q->ci) * q->size;
