@@ -16,6 +16,7 @@ _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transforme
 # In multiply-adds of the direct algorithm, measured (docs/decisions/0005): what it costs to transform one number of the
 # input or output, and of the weights, with reading and writing it; and what the products lose by being less even.
 _TRANSFORM, _TRANSFORM_WEIGHT, _UNEVEN = 12, 20, 1.15
+_LOOPS = 8e6  # of a gradient of weights: its parallel loops, which wait for each other
 
 
 def conv(y, x, w, b, spec):
@@ -70,7 +71,7 @@ def decline_backward_data(dx, dy, w, b, spec):
 
 def decline_backward_weights(dw, dy, x, spec):
     """Why it should not, although it can."""
-    return _decline(dw.dtype, dy, dw, spec)
+    return _decline(dw.dtype, dy, dw, spec, _LOOPS)
 
 
 def _refuse(pass_, spec, x, w, y):
@@ -79,7 +80,7 @@ def _refuse(pass_, spec, x, w, y):
     return "it is for 3×3 kernels of stride and dilation 1, zero padding and some channels a group"
 
 
-def _decline(dtype, out, w, spec):
+def _decline(dtype, out, w, spec, start=0):
     if dtype != np.float32 or get_precision() == "strict":
         return "it rounds more than the precision asked for allows"
     images, (height, width) = out.shape[0], out.shape[-2:]
@@ -87,5 +88,5 @@ def _decline(dtype, out, w, spec):
     tiles = images * -(-height // 4) * -(-width // 4)
     k, c = w.shape[0] // spec.groups, w.shape[1]
     products = _TAPS * k * c * images * height * width
-    winograd = _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + _TRANSFORM_WEIGHT * k * c)
+    winograd = start + _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + _TRANSFORM_WEIGHT * k * c)
     return None if winograd < products else "its transforms cost more than they save"
