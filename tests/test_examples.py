@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +49,14 @@ def test_branches(tmp_path):
 def test_backend(tmp_path):
     errors = [float(line.split()[-1]) for line in run("backend.py", tmp_path).splitlines() if line.startswith("step")]
     assert errors[-1] < errors[0] / 2
+
+
+def test_airbench(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):  # CIFAR-10's own layout, of noise
+        records = rng.integers(0, 256, (16, 1 + 3072), np.uint8)
+        records[:, 0] = np.arange(16) % 10
+        (tmp_path / f"{name}.bin").write_bytes(records.tobytes())
+    out = run("airbench.py", tmp_path, str(tmp_path), "--epochs", "2", "--images", "64")
+    assert "of the test images right, seen as they are" in out
+    assert "of the test images right, seen mirrored and moved as well" in out

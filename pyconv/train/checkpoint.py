@@ -34,6 +34,7 @@ def save(trainer: Trainer, path: str | PathLike[str]) -> None:
         "batch": trainer.batch,
         "step": trainer.step,
         "seconds": trainer.seconds,
+        "waiting": trainer.waiting,
         "stopped": trainer.stop_training,
         "num_classes": trainer.sums.num_classes,
         "history": trainer.history.to_dict(),
@@ -78,7 +79,7 @@ def restore(trainer: Trainer, path: str | PathLike[str], run: Mapping[str, Any])
     trainer.history = History(progress["history"])
     trainer.begin_sums(progress["num_classes"])
     trainer.sums.restore(groups["sums"])
-    trainer.seconds, trainer.stop_training = progress["seconds"], progress["stopped"]
+    trainer.seconds, trainer.waiting, trainer.stop_training = (progress[k] for k in ("seconds", "waiting", "stopped"))
     remembered = [(c["name"], c["state"]) for c in progress["callbacks"]]
     for callback in trainer.callbacks:  # matched by name, in order
         index = next((i for i, (name, _) in enumerate(remembered) if name == type(callback).__name__), None)

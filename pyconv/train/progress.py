@@ -11,7 +11,8 @@ from pyconv.train.callbacks import Callback
 class Progress(Callback):
     """Shows loss, metrics, samples a second and the time left.
 
-    A bar appears only on a terminal and where tqdm is installed (extra ``[train]``); else each epoch prints a line.
+    A bar appears only on a terminal and where tqdm is installed (extra ``[train]``). Each epoch prints a line,
+    which ends with its time and the share of it in which training waited for data.
     """
 
     order = -100
@@ -61,6 +62,9 @@ class Progress(Callback):
             self._bar = None
 
 
+_FORMATS = {"seconds": ".1f", "lr": ".2e", "waiting": ".1%"}
+
+
 def _has_tqdm() -> bool:
     try:
         import tqdm  # noqa: F401
@@ -72,4 +76,4 @@ def _has_tqdm() -> bool:
 def _format(name: str, value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.1f}" if name == "seconds" else f"{value:.2e}" if name == "lr" else f"{value:.4f}"
+    return f"{value:{_FORMATS.get(name, '.4f')}}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from os import PathLike
 from typing import Any
@@ -186,7 +186,7 @@ class Trainer:
         -------
         History
             Of all epochs so far: loss and metrics (as training saw them, augmented and with dropout), ``val_`` the same
-            on `validation`, learning rate, seconds.
+            on `validation`, learning rate, seconds, and the share of these in which training waited for data.
 
         Raises
         ------
@@ -291,7 +291,7 @@ class Trainer:
         self._each("on_epoch_begin")
         began = time.perf_counter()
         with _mode(self.model, training=True), closing(loader.batches(self.epoch, self.batch)) as batches:
-            for batch in batches:
+            while (batch := self._next(batches)) is not None:
                 loss, output = self._update(batch)
                 self.batch += 1
                 self.sums.add(loss, output, batch.y)
@@ -303,13 +303,20 @@ class Trainer:
         if validation is not None:
             row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
         self.seconds += time.perf_counter() - began
-        row |= {"lr": self.lr, "seconds": round(self.seconds, 3)}
+        row |= {"lr": self.lr, "seconds": round(self.seconds, 3), "waiting": round(self.waiting / self.seconds, 4)}
         self.history.append(row)
         self.epoch += 1
         self.batch = 0
         self.begin_sums(self.sums.num_classes)
         self._each("on_epoch_end", row)
         return signals.pending is None or self.epoch >= self.last_epoch
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        """The next batch, or None; the time that it was waited for is noted."""
+        began = time.perf_counter()
+        batch = next(batches, None)
+        self.waiting += time.perf_counter() - began
+        return batch
 
     def _update(self, batch: Batch) -> tuple[float, np.ndarray]:
         """One step of the optimizer; the batch's loss and the model's outputs from before it."""
@@ -350,7 +357,7 @@ class Trainer:
     def begin_sums(self, num_classes: int) -> None:
         """Begin an epoch's figures anew."""
         self.sums = Sums(self.metrics, num_classes)
-        self.seconds = 0.0
+        self.seconds = self.waiting = 0.0  # of the epoch; and of that, for data
 
     def _seed_randomness(self) -> None:
         """Make dropout's random states follow from the trainer's seed, each layer its own."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyconv.viz.figure import new_figure, save_figure
 
-_NOT_CURVES = ("epoch", "lr", "seconds")
+_NOT_CURVES = ("epoch", "lr", "seconds", "waiting")
 
 
 def plot_history(history: Mapping[str, list[Any]], path: str | PathLike[str] | None = None) -> Any:

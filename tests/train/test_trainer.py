@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_it_learns_and_records(data):
     trainer = make_trainer(augment=None)
     history = trainer.fit(data, epochs=15, batch_size=8, validation=data)
     assert history is trainer.history
-    assert list(history) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+    assert list(history) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "waiting"]
     assert history["epoch"] == list(range(1, 16))
     assert history["val_accuracy"][-1] == 1.0
     assert history["loss"][-1] < history["loss"][0] / 3
@@ -53,6 +54,14 @@ def test_prefetch_changes_nothing(data):
     for run in runs:
         run.fit(data, 2, 16)
     assert everything(runs[0]) == everything(runs[1])
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_waiting_is_the_share_of_time_that_data_take(data, prefetch):
+    trainer = make_trainer(prefetch=prefetch, augment=lambda x, rng: (time.sleep(0.05), x)[1])
+    history = trainer.fit(data, epochs=2, batch_size=10)
+    for seconds, waiting in zip(history["seconds"], history["waiting"], strict=True):
+        assert 0.05 < seconds * waiting < seconds  # the first batch at least is waited for
 
 
 def test_fit_twice_continues(data):

@@ -52,4 +52,4 @@ def everything(trainer):
 
 def figures(trainer):
     """The history without its times."""
-    return {name: values for name, values in trainer.history.items() if name != "seconds"}
+    return {name: values for name, values in trainer.history.items() if name not in ("seconds", "waiting")}
