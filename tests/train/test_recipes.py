@@ -28,10 +28,10 @@ def test_unknown_dataset():
 
 
 def test_a_recipe_s_network_has_its_own_figures_and_another_one_not():
-    own, other = recipe("cifar10"), recipe("cifar10", model="cifarnet")
+    own, other = recipe("cifar10", model="airbench94"), recipe("cifar10")
     assert (own["model"], own["batch_size"], own["shift_rate"], own["views"]) == ("airbench94", 1024, 64.0, "six")
     assert (other["model"], other["batch_size"], other["shift_rate"], other["views"]) == ("cifarnet", 128, 1.0, "one")
-    changed = recipe("cifar10", "adam")
+    changed = recipe("cifar10", "adam", "airbench94")
     assert changed["lr"] == OPTIMIZERS["adam"][0]
     assert changed["shift_rate"] == 1.0
     assert "momentum" not in changed
