@@ -116,7 +116,7 @@ static int join_loop(team *t, int number, uint64_t *last) {
 static void sleep_until_called(team *t, uint64_t last) {
     pthread_mutex_lock(&t->lock);
     __atomic_fetch_add(&t->sleeping, 1, __ATOMIC_SEQ_CST);
-    while (!t->dismissed && !is_news(__atomic_load_n(&t->state, __ATOMIC_SEQ_CST), last))
+    while (!__atomic_load_n(&t->dismissed, __ATOMIC_SEQ_CST) && !is_news(__atomic_load_n(&t->state, __ATOMIC_SEQ_CST), last))
         pthread_cond_wait(&t->called, &t->lock);
     __atomic_fetch_sub(&t->sleeping, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&t->lock);
@@ -227,7 +227,8 @@ void pyconv_parallel_for(int64_t tasks, int threads, void (*task)(void *, int64_
     t->tasks = tasks;
     __atomic_store_n(&t->next, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&t->threads, threads, __ATOMIC_RELAXED);
-    __atomic_store_n(&t->state, (t->state / NEXT_LOOP + 1) * NEXT_LOOP + OPEN, __ATOMIC_SEQ_CST);
+    const uint64_t loop = __atomic_load_n(&t->state, __ATOMIC_RELAXED) / NEXT_LOOP + 1;
+    __atomic_store_n(&t->state, loop * NEXT_LOOP + OPEN, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST)) call_workers(t);
     in_loop = 1;
     run_tasks(t, 0);

@@ -47,3 +47,17 @@ def test_kernels_against_plain_loops(build, tmp_path):
     done = subprocess.run([*emulator, program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wide: passed" in done.stdout
+
+
+@pytest.mark.parametrize(("flags", "arguments"), [(["-fsanitize=thread", "-O1"], []), (["-fopenmp", "-O2"], ["forks"])])
+def test_parallel_loops(flags, arguments, tmp_path):
+    """Races are looked for by gcc's thread sanitizer, which cannot follow forks."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc not installed")
+    program = tmp_path / "test_threads"
+    sources = [HERE / "threads" / "test_threads.c", CSRC / "threads.c"]
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}", "-pthread", *flags]
+    subprocess.run(["gcc", *flags, *sources, "-o", program], check=True)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "passed\n", done.stderr
+    assert done.returncode == 0
