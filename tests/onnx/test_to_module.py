@@ -31,15 +31,12 @@ def one_step(model, x):
 def test_zoo_there_and_back(name):
     """Exported, imported, trained one step, exported again; the step is the one that the network itself would take."""
     model, x = network(name)
-    model, x = (
-        model.astype(np.float64),
-        x.astype(np.float64),
-    )  # batch norm of two pixels makes much of what rounding does
+    model, x = model.astype(np.float64), x.astype(np.float64)  # batch norm of two pixels enlarges what is rounded
     for module in model.modules():
         if isinstance(module, (nn.Dropout, nn.StochasticDepth)):
             module.p = 0.0  # no part of a file
         if hasattr(module, "eps"):
-            module.eps = 2.0**-10  # a file rounds it to float32, of which batch norm of two pixels makes much
+            module.eps = 2.0**-10  # a file rounds it to float32
     imported = pc.onnx.to_module(pc.onnx.export(model, None, x.shape))
     assert {n for n, _ in imported.named_parameters()} >= {n for n, _ in model.named_parameters()}
     assert one_step(imported, x) == pytest.approx(one_step(model, x), rel=1e-4)
