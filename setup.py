@@ -5,6 +5,7 @@ Without a working C compiler the install still succeeds: pyconv then runs on Num
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
@@ -20,6 +21,16 @@ class OptionalBuildExt(build_ext):
             if os.environ.get("PYCONV_REQUIRE_NATIVE"):
                 raise
             print(f"pyconv: the C kernels were not built ({error}); Numba or NumPy will serve.", file=sys.stderr)
+
+    def build_extensions(self):
+        compile_sources = self.compiler.compile
+
+        def compile_at_once(sources, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return [o for [o] in pool.map(lambda source: compile_sources([source], **options), sources)]
+
+        self.compiler.compile = compile_at_once
+        super().build_extensions()
 
 
 setup(

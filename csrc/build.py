@@ -48,7 +48,7 @@ ffibuilder.cdef(re.search(r"/\* begin cffi \*/(.*)/\* end cffi \*/", (HERE / "py
 ffibuilder.set_source(
     "pyconv.kernels.native._lib",
     '#include "pyconv.h"',
-    sources=[os.path.relpath(path, ROOT) for path in sorted([*HERE.glob("*.c"), *HERE.glob("isa/*.c")])],
+    sources=[os.path.relpath(path, ROOT) for path in [*sorted(HERE.glob("isa/*.c")), *sorted(HERE.glob("*.c"))]],
     include_dirs=["csrc"],
     depends=[os.path.relpath(path, ROOT) for path in sorted(HERE.rglob("*.h"))],
     extra_compile_args=flags + threads + openmp + extra,

@@ -241,7 +241,7 @@ class _Planner:
                 assert i is not None
                 computed = id(i) in self.time and not isinstance(i.op, (*VIEWS, Concat))
                 if computed and i.dtype == node.dtype and [reader for _, reader in self.readers[id(i)]] == [node]:
-                    parts[id(i)] = node, begin
+                    parts.setdefault(id(i), (node, begin))
                 begin += i.shape[node.op.axis]
         return parts
 
@@ -264,7 +264,7 @@ class _Planner:
         whole, begin, steps = self._whole(time, node), 0, []
         for i in node.inputs:
             assert i is not None
-            if id(i) not in self.parts:
+            if id(i) not in self.parts or self.parts[id(i)][1] != begin:  # or it stands there twice
                 steps.append(Step("copy", _part(whole, node, begin, i.shape), (self.views[id(i)],), node=node))
             begin += i.shape[node.op.axis]
         return steps

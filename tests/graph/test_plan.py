@@ -186,6 +186,17 @@ def test_a_concatenation_is_computed_in_place():
     assert sorted(c.step.kernel for c in code.choices) == ["conv", "conv", "copy", "copy", "fused_conv", "max_pool"]
 
 
+def test_a_value_may_stand_in_a_concatenation_twice():
+    conv = nn.Conv2d(3, 4, 3)
+    x = normal(2, 3, 6, 6).astype(np.float32)
+
+    def function(x):
+        a = conv(x)
+        return F.max_pool2d(F.concat([a, x[:, :, 1:5, 1:5], a, a], 1), 2)
+
+    assert_close(pc.compile(function, x)(x), function(x), 1e-5)
+
+
 def test_explain_and_profile_name_every_step(backend):
     model, (x,) = network("resnet")
     with pc.backend(backend):
