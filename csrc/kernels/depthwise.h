@@ -25,7 +25,12 @@ INLINE vec NAME(load_input)(const int form, const real *at, vec lanes) {
 }
 #define LANES_OF(i) (form == NAME(many_groups) ? v_load((const real *)lanes[i]) : v_set1(0))
 
-#define UNROLL_ROW _Pragma("GCC unroll 32") /* as many positions as a block looks at */
+/* As many positions as a block looks at. Portable vectors are several registers: unrolled they took compilers minutes. */
+#ifdef PORTABLE
+#define UNROLL_ROW
+#else
+#define UNROLL_ROW _Pragma("GCC unroll 32")
+#endif
 
 /* A block of pixels with constant taps and stride, without dilation. `inside` its positions lie x_step apart. */
 INLINE void NAME(depthwise_block)(const int form, const int pixels, const int taps, const int stride, const int inside,

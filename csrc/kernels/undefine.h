@@ -55,3 +55,5 @@
 #undef v_store_even
 #undef v_permute
 #undef PERMUTES
+#undef PORTABLE
+#undef UNROLL_ROW

@@ -3,6 +3,7 @@
 #ifndef VECTOR_BYTES
 #define VECTOR_BYTES 16
 #endif
+#define PORTABLE
 #define LANES (VECTOR_BYTES / (int)sizeof(real))
 
 typedef real NAME(vec) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
