@@ -246,6 +246,13 @@ typedef struct {
     int64_t extent[AXES], steps[AXES], channel;
 } box_view;
 
+static box_view box_of(const int64_t extent[AXES], const int64_t steps[AXES], int64_t channel) {
+    box_view box = {.channel = channel};
+    memcpy(box.extent, extent, sizeof box.extent);
+    memcpy(box.steps, steps, sizeof box.steps);
+    return box;
+}
+
 /* Rows that follow each other in both of two arrays become one. */
 static void merge_rows(box_view *a, const int64_t steps[AXES]) {
     int64_t *n = a->extent;
@@ -284,15 +291,14 @@ static input_view view_of(const pass_job *it, const tile *t, int64_t channel, in
         input.in[a] = q->axes[a].in;
     }
     if (is_in_place(q)) return input;
-    box_view from = {.channel = q->x_channel};
-    memcpy(from.steps, q->x_step, sizeof from.steps);
+    int64_t extent[AXES];
     for (int a = 0; a < AXES; a++) {
         int64_t high;
         clip(q, t, a, &input.low[a], &high);
-        from.extent[a] = high - input.low[a];
+        extent[a] = high - input.low[a];
     }
-    dense_steps(from.extent, inputs, input.steps);
-    copy_in(q, from, input.data + output_offset(input.low, q->x_step) * q->size, scratch, input.steps, inputs);
+    dense_steps(extent, inputs, input.steps);
+    copy_in(q, box_of(extent, q->x_step, q->x_channel), input.data + output_offset(input.low, q->x_step) * q->size, scratch, input.steps, inputs);
     input.data = scratch;
     return input;
 }
@@ -370,10 +376,7 @@ static void depthwise_task(void *context, int64_t i, int worker) {
         weights += taps[DEPTH].count * taps[HEIGHT].count * taps[WIDTH].count * q->ci * q->table->lanes * size;
     }
     if (direct) return;
-    box_view to = {.channel = q->y_channel};
-    memcpy(to.extent, all.extent, sizeof to.extent);
-    memcpy(to.steps, problem->output_step, sizeof to.steps);
-    copy_out(q, to, y, output, dense, channels);
+    copy_out(q, box_of(all.extent, problem->output_step, q->y_channel), y, output, dense, channels);
     finish_tile(problem, q, &t, channel, channels);
 }
 
@@ -470,10 +473,7 @@ static void weights_task(void *context, int64_t i, int worker) {
         list_columns(pass, &input, t.extent[WIDTH], column, &args.inside_begin, &args.inside_end);
         const char *dy = q->y + (channel * q->y_channel + output_offset(t.begin, q->y_step)) * size;
         if (!direct) {
-            box_view from = {.channel = q->y_channel};
-            memcpy(from.extent, t.extent, sizeof from.extent);
-            memcpy(from.steps, q->y_step, sizeof from.steps);
-            copy_in(q, from, dy, copied, dy_steps, channels);
+            copy_in(q, box_of(t.extent, q->y_step, q->y_channel), dy, copied, dy_steps, channels);
             dy = copied;
         }
         FOR_EACH_ROW(&t, at) {

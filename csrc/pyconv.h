@@ -27,7 +27,8 @@ typedef struct {
 } pyconv_conv;
 
 /* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3 (×1), stride and
- * dilation 1, padded with zeros, a vector's worth of channels to sum over (2: of either kind). Its rounding errors are a few times those of the direct algorithm. */
+ * dilation 1, padded with zeros, a vector's worth of channels to sum over (2: of either kind). Its rounding errors are a few
+ * times those of the direct algorithm. */
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */

@@ -191,11 +191,14 @@ class OnnxRuntime(Engine):
         return None if pass_ == "forward" else "ONNX Runtime only infers"
 
     def prepare(self, problem: Problem, pass_: str, arrays: Arrays) -> Call:
+        return self.bound(onnx_model(problem, arrays), arrays["x"], np.empty(problem.output_shape, np.float32))
+
+    def bound(self, model: bytes, x: np.ndarray, y: np.ndarray) -> Call:
+        """A call of a model from x to y, without copies."""
         ort = import_module("onnxruntime")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        session = ort.InferenceSession(onnx_model(problem, arrays), options, providers=["CPUExecutionProvider"])
-        x, y = arrays["x"], np.empty(problem.output_shape, np.float32)
+        options.intra_op_num_threads, options.log_severity_level = self.threads, 3
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         binding = session.io_binding()
         binding.bind_input("x", "cpu", 0, np.float32, x.shape, x.ctypes.data)
         binding.bind_output("y", "cpu", 0, np.float32, y.shape, y.ctypes.data)

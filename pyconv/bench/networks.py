@@ -1,7 +1,8 @@
 """Whole networks, as inference and as a step of training: our plans beside PyTorch and ONNX Runtime.
 
-The peers run the very graph that pyconv records of a model (`twins.py`), so nobody wrote it twice. Times are taken in
-turns as those of layers are (`timing.py`); peak memory is that of a process which does nothing else.
+The peers run the very graph that pyconv records of a model, in PyTorch by `twins.py` and in ONNX Runtime as
+`pyconv.onnx` exports it, so nobody wrote it twice. Times are taken in turns as those of layers are (`timing.py`); peak
+memory is that of a process which does nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from pyconv import kernels
-from pyconv.bench.engines import Arrays, Call, missing
-from pyconv.bench.timing import Worker, environment, race
-from pyconv.bench.twins import ONNX_OPS, TORCH_OPS, onnx_twin, torch_twin
+from pyconv.bench.engines import Arrays, Call, OnnxRuntime, Torch
+from pyconv.bench.timing import environment, race, started
+from pyconv.bench.twins import TORCH_OPS, torch_twin
 
 PASSES = ("inference", "training")
 LR, MOMENTUM = 0.01, 0.9  # of the SGD in a step of training; the loss is the cross-entropy
@@ -108,6 +108,7 @@ class Plans:
 
     def __init__(self, name: str):
         self.name = name
+        self.facts: dict[str, float] = {}  # of the plan made last
 
     def unavailable(self) -> str | None:
         return kernels.available(self.name)
@@ -130,19 +131,11 @@ class Plans:
             step = import_module("pyconv.train.compiled").compile_training_step
             optim = import_module("pyconv.optim")
             plan = step(model.train(), "cross_entropy", optim.SGD(lr=LR, momentum=MOMENTUM), x, labels)
-        facts = _facts(plan, time.perf_counter() - begin)
-        if pass_ == "inference":
-            y = np.empty((network.batch, network.classes), np.float32)
-
-            def call() -> tuple[Any, ...]:
-                return (plan(x, out=y),)
-        else:
-
-            def call() -> tuple[Any, ...]:
-                return (plan(x, labels)[0],)
-
-        call.facts = facts  # type: ignore[attr-defined]
-        return call
+        self.facts = _facts(plan, time.perf_counter() - begin)
+        if pass_ == "training":
+            return lambda: (plan(x, labels)[0],)
+        y = np.empty((network.batch, network.classes), np.float32)
+        return lambda: (plan(x, out=y),)
 
 
 def _facts(plan: Any, seconds: float) -> dict[str, float]:
@@ -157,25 +150,15 @@ def _facts(plan: Any, seconds: float) -> dict[str, float]:
     }
 
 
-class TorchPlans:
+class TorchNetworks(Torch):
     """PyTorch in either memory format: eager, as it is used; training through autograd and its fused SGD."""
 
-    peer = True
+    def refuse(self, network: Any, pass_: str) -> str | None:
+        ops = {type(node.op).__name__ for node in _traced(network, network.build()).nodes}
+        unknown = sorted(ops - set(TORCH_OPS))
+        return f"there is no twin of {', '.join(unknown)}" if unknown else None
 
-    def __init__(self, memory: str = "contiguous"):
-        self.name = "torch" if memory == "contiguous" else "torch-cl"
-        self.memory = memory
-
-    def unavailable(self) -> str | None:
-        return missing("torch")
-
-    def start(self, threads: int) -> None:
-        import_module("torch").set_num_threads(threads)
-
-    def refuse(self, network: Network, pass_: str) -> str | None:
-        return _lacks(network, TORCH_OPS)
-
-    def prepare(self, network: Network, pass_: str, arrays: Arrays) -> Call:
+    def prepare(self, network: Any, pass_: str, arrays: Arrays) -> Call:
         torch = import_module("torch")
         model = network.build()
         function, parameters = torch_twin(_traced(network, model), model.parameters() if pass_ == "training" else ())
@@ -204,55 +187,25 @@ class TorchPlans:
         return train
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeNetworks(OnnxRuntime):
     """ONNX Runtime with its own optimizations, input and output bound."""
 
-    name = "onnxruntime"
-    peer = True
+    def refuse(self, network: Any, pass_: str) -> str | None:
+        return "ONNX Runtime only infers" if pass_ == "training" else None
 
-    def unavailable(self) -> str | None:
-        return missing("onnxruntime", "onnx")
-
-    def start(self, threads: int) -> None:
-        self.threads = threads
-
-    def refuse(self, network: Network, pass_: str) -> str | None:
-        return "ONNX Runtime only infers" if pass_ == "training" else _lacks(network, ONNX_OPS)
-
-    def prepare(self, network: Network, pass_: str, arrays: Arrays) -> Call:
-        ort = import_module("onnxruntime")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = self.threads, 3
-        session = ort.InferenceSession(
-            onnx_twin(_traced(network, network.build())), options, providers=["CPUExecutionProvider"]
-        )
-        x, y = arrays["x"], np.empty((network.batch, network.classes), np.float32)
-        binding = session.io_binding()
-        binding.bind_input("x", "cpu", 0, np.float32, x.shape, x.ctypes.data)
-        binding.bind_output("y", "cpu", 0, np.float32, y.shape, y.ctypes.data)
-
-        def call() -> tuple[Any, ...]:
-            session.run_with_iobinding(binding)
-            return (y,)
-
-        call.keep = x  # type: ignore[attr-defined]  # the binding holds its address alone
-        return call
+    def prepare(self, network: Any, pass_: str, arrays: Arrays) -> Call:
+        export = import_module("pyconv.onnx").export
+        model = export(network.build(), None, network.input_shape, dynamic_batch=False).SerializeToString()
+        return self.bound(model, arrays["x"], np.empty((network.batch, network.classes), np.float32))
 
 
 BACKENDS: dict[str, Any] = {name: Plans(name) for name in ("native", "numba", "im2col")}
-PEERS: dict[str, Any] = {e.name: e for e in (TorchPlans(), TorchPlans("channels-last"), OnnxRuntimeSession())}
+PEERS: dict[str, Any] = {e.name: e for e in (TorchNetworks(), TorchNetworks("channels-last"), OnnxRuntimeNetworks())}
 
 
 def _traced(network: Network, model: Any) -> Any:
     """The model as recorded, in evaluation mode and before any pass."""
     return import_module("pyconv.graph.trace").trace(model, [np.empty(network.input_shape, np.float32)])[0]
-
-
-def _lacks(network: Network, known: Any) -> str | None:
-    """Which op of the network a peer's twin cannot express."""
-    ops = {type(node.op).__name__ for node in _traced(network, network.build()).nodes}
-    unknown = sorted(ops - set(known))
-    return f"there is no twin of {', '.join(unknown)}" if unknown else None
 
 
 @dataclass(slots=True)
@@ -279,10 +232,7 @@ def run(
     memory: bool = True,
 ) -> Iterator[list[Result]]:
     """Yield what was found of one pass of one network after another; see `session.run`."""
-    with ExitStack() as stack:
-        workers = [Worker(engine, threads) for engine in engines]
-        for worker in workers:
-            stack.callback(worker.close)
+    with started(engines, threads) as workers:
         for network in networks:
             for pass_ in network.passes:
                 if pass_ not in passes:
@@ -317,7 +267,7 @@ def _measure_alone(pipe: Connection, engine: Any, network: Network, pass_: str, 
     call = engine.prepare(network, pass_, network.arrays())
     for _ in range(3):
         call()
-    pipe.send((peak_resident(), getattr(call, "facts", {})))
+    pipe.send((peak_resident(), getattr(engine, "facts", {})))
 
 
 def peak_resident() -> int | None:

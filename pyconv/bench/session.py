@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from pyconv.bench.engines import Engine, reference
 from pyconv.bench.problems import Problem
-from pyconv.bench.timing import Measurement, Worker, race
+from pyconv.bench.timing import Measurement, race, started
 
 
 def run(
@@ -35,15 +34,11 @@ def run(
     check
         Measure errors against float64 too.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="pyconv-bench-")))
-        workers = [Worker(engine, threads) for engine in engines]
-        for worker in workers:
-            stack.callback(worker.close)
+    with TemporaryDirectory(prefix="pyconv-bench-") as folder, started(engines, threads) as workers:
         for problem in problems:
             for pass_ in passes:
                 if pass_ in problem.passes:
-                    exact = _save(folder, reference(problem, pass_)) if check else []
+                    exact = _save(Path(folder), reference(problem, pass_)) if check else []
                     yield race(workers, problem, pass_, seconds, exact)
 
 

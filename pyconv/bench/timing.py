@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Protocol
@@ -164,6 +164,16 @@ class Worker:
             code = self._process.exitcode
             self.close()
             raise WorkerStopped(f"stopped with exit code {code}") from end
+
+
+@contextmanager
+def started(engines: Sequence[Any], threads: int) -> Iterator[list[Worker]]:
+    """A worker for each engine, closed afterwards."""
+    with ExitStack() as stack:
+        workers = [Worker(engine, threads) for engine in engines]
+        for worker in workers:
+            stack.callback(worker.close)
+        yield workers
 
 
 @contextmanager

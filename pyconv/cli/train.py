@@ -194,10 +194,9 @@ def _optimizer(settings: Settings, steps: int) -> Any:
     options: dict[str, Any] = {"weight_decay": settings.weight_decay, "clip_norm": settings.clip_norm}
     if settings.momentum is not None:
         options["momentum"] = settings.momentum
-    try:
-        optimizer: Any = optim.create(settings.optimizer, lr=settings.lr, **options)
-    except TypeError as error:
-        raise ValueError(f"momentum is no setting of the optimizer {settings.optimizer!r}") from error
+        if not hasattr(optim.create(settings.optimizer, lr=settings.lr), "momentum"):
+            raise ValueError(f"momentum is no setting of the optimizer {settings.optimizer!r}")
+    optimizer: Any = optim.create(settings.optimizer, lr=settings.lr, **options)
     if settings.shift_rate != 1:
         optimizer = optim.Scaled(optimizer, "*norm*.bias", settings.shift_rate)
     if settings.lookahead:

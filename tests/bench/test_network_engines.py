@@ -18,7 +18,7 @@ from pyconv.bench.networks import (
     select,
     table,
 )
-from pyconv.bench.twins import onnx_twin, torch_twin
+from pyconv.bench.twins import torch_twin
 from pyconv.graph.trace import trace
 from pyconv.kernels.threads import get_num_threads, set_num_threads
 
@@ -62,15 +62,6 @@ def test_torch_twin_trains_the_same_parameters(network):
     _, parameters = torch_twin(graph, model.parameters())
     assert sorted(tuple(p.shape) for p in parameters) == sorted(p.shape for p in model.parameters())
     assert all(p.requires_grad for p in parameters)
-
-
-def test_onnx_twin_computes_the_same(network):
-    pytest.importorskip("onnx")
-    ort = pytest.importorskip("onnxruntime")
-    x, graph, _ = recorded(network)
-    (expected,) = graph.evaluate(x)
-    session = ort.InferenceSession(onnx_twin(graph), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("engine", [*BACKENDS.values(), *PEERS.values()], ids=[*BACKENDS, *PEERS])

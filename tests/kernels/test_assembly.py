@@ -1,5 +1,6 @@
 """The register tile keeps its sums in registers: its innermost loops, as machine code, never touch the stack."""
 
+import platform
 import re
 import shutil
 import subprocess
@@ -43,8 +44,10 @@ def innermost_loops(code):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_innermost_loops_do_not_touch_the_stack(listing, kernel):
-    if sys.platform != "linux" or f"<{kernel}>:" not in listing:
-        pytest.skip(f"the library has no symbol {kernel}: another architecture, or its symbols were stripped")
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        pytest.skip("it knows the assembly of x86-64 under Linux")
+    if "<pyconv_" not in listing:
+        pytest.skip("the library's symbols were stripped")
     code = re.search(rf"<{kernel}>:\n(.*?)(?:\n\n|\Z)", listing, re.S)[1]
     loops = [loop for loop in innermost_loops(code) if sum("vfmadd" in line for line in loop) > 1]
     assert loops

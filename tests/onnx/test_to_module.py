@@ -39,11 +39,11 @@ def test_zoo_there_and_back(name):
             module.eps = 2.0**-10  # a file rounds it to float32
     imported = pc.onnx.to_module(pc.onnx.export(model, None, x.shape))
     assert {n for n, _ in imported.named_parameters()} >= {n for n, _ in model.named_parameters()}
-    assert one_step(imported, x) == pytest.approx(one_step(model, x), rel=1e-4)
+    assert one_step(imported, x) == pytest.approx(one_step(model, x), rel=1e-9)
     trained = dict(model.named_parameters())
     for key, array in imported.named_parameters():
         if key in trained:
-            np.testing.assert_allclose(array, trained[key], rtol=1e-3, atol=1e-4 * np.abs(trained[key]).max() + 1e-7)
+            np.testing.assert_allclose(array, trained[key], rtol=0, atol=1e-9 * np.abs(trained[key]).max() + 1e-12)
     again = pc.onnx.export(imported, None, x.shape)
     onnx.checker.check_model(again, full_check=True)
     expected = imported.eval()(x)

@@ -23,9 +23,13 @@ def run(graph: Graph) -> Graph:
 
     def moves(pool: Node, relu: Node) -> bool:
         """Whether all that reads a ReLU's result is this pool, the pool's gradient and then the ReLU's."""
+        if relu.op != RELU or _has_empty_windows(pool):
+            return False
+        assert isinstance(pool.op, MaxPool)
+        gradient = MaxPoolBackward(pool.op.spec)
         others = [r for r in readers[id(relu)] if r is not pool]
-        by_pool = [r for r in others if r.op == MaxPoolBackward(pool.op.spec) and r.inputs[1] is relu]  # type: ignore[union-attr]
-        if relu.op != RELU or len(by_pool) != 1 or len(others) != 2 or _has_empty_windows(pool):
+        by_pool = [r for r in others if r.op == gradient and r.inputs[1] is relu]
+        if len(by_pool) != 1 or len(others) != 2:
             return False
         (by_relu,) = (r for r in others if r is not by_pool[0])
         through = by_relu.op == RELU_BACKWARD and [*by_relu.inputs] == [by_pool[0], relu, relu]
@@ -33,16 +37,19 @@ def run(graph: Graph) -> Graph:
 
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
         if isinstance(node.op, MaxPool):
-            (relu,) = node.inputs
-            if relu is not None and moves(node, relu):
-                pooled[id(relu)] = RELU(node.op(inputs[0].inputs[0]))  # type: ignore[union-attr]
-                return pooled[id(relu)]
+            (old,), (relu,) = node.inputs, inputs
+            assert old is not None
+            assert relu is not None
+            if moves(node, old):
+                pooled[id(old)] = RELU(node.op(relu.inputs[0]))
+                return pooled[id(old)]
         if node.op == RELU_BACKWARD and node.inputs[2] is not None and id(node.inputs[2]) in pooled:
             dpool, _, relu = inputs
             assert dpool is not None
+            assert dpool.op is not None
             assert relu is not None
             y = pooled[id(node.inputs[2])]
-            return dpool.op(RELU_BACKWARD(dpool.inputs[0], y, y), relu.inputs[0])  # type: ignore[misc]
+            return dpool.op(RELU_BACKWARD(dpool.inputs[0], y, y), relu.inputs[0])
         return None
 
     return graph.rewrite(change)
@@ -51,5 +58,6 @@ def run(graph: Graph) -> Graph:
 def _has_empty_windows(pool: Node) -> bool:
     """Whether a window holds padding alone: its maximum is -inf, but ReLU of that is 0."""
     (x,) = pool.inputs
+    assert isinstance(pool.op, MaxPool)
     assert x is not None
-    return any(count == 0 for window in pool.op.spec.windows(x.shape[2:]) for count in window.count)  # type: ignore[union-attr]
+    return any(count == 0 for window in pool.op.spec.windows(x.shape[2:]) for count in window.count)

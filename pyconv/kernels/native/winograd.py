@@ -19,7 +19,7 @@ _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transforme
 # input or output, and of the weights, with reading and writing it; the latter where so many output channels a tile keep
 # them in L2 (csrc/conv_winograd.c); and what the products lose by being less even.
 _TRANSFORM, _TRANSFORM_WEIGHT, _TRANSFORM_WEIGHT_IN_CACHE, _MANY_CHANNELS, _UNEVEN = 12, 20, 9, 4, 1.15
-_LOOPS = 8e6  # of a gradient of weights: its parallel loops, which wait for each other
+_LOOPS = 8e6  # what a gradient of weights pays for its parallel loops, which wait for each other
 
 
 def conv(y, x, w, b, spec):
@@ -74,7 +74,7 @@ def decline_backward_data(dx, dy, w, b, spec):
 
 def decline_backward_weights(dw, dy, x, spec):
     """Why it should not, although it can."""
-    return _decline(dw.dtype, dy, dw, spec, _LOOPS)
+    return _decline(dw.dtype, dy, dw, spec, of_weights=True)
 
 
 def _refuse(pass_, spec, x, w, y):
@@ -83,14 +83,14 @@ def _refuse(pass_, spec, x, w, y):
     return "it is for 3×3 kernels of stride and dilation 1, zero padding and some channels a group"
 
 
-def _decline(dtype, out, w, spec, start=0):
+def _decline(dtype, out, w, spec, of_weights=False):
     if dtype != np.float32 or get_precision() == "strict":
         return "it rounds more than the precision asked for allows"
     images, (height, width) = math.prod((out.shape[0], *out.shape[2:-2])), out.shape[-2:]
     tiles = images * -(-height // 4) * -(-width // 4)
     k, c = w.shape[0] // spec.groups, w.shape[1]
     products = _TAPS * k * c * images * height * width
-    in_cache = not start and tiles * _MANY_CHANNELS <= out.shape[1] // spec.groups
+    in_cache = not of_weights and tiles * _MANY_CHANNELS <= out.shape[1] // spec.groups
     transform_weights = (_TRANSFORM_WEIGHT_IN_CACHE if in_cache else _TRANSFORM_WEIGHT) * k * c
-    winograd = start + _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + transform_weights)
+    winograd = _POINTS * (tiles * (_UNEVEN * k * c + _TRANSFORM * (k + c)) + transform_weights) + _LOOPS * of_weights
     return None if winograd < products else "its transforms cost more than they save"

@@ -14,7 +14,8 @@ from pyconv.onnx.registry import UnsupportedError, axis_of, floats, operator
 from pyconv.ops.elementwise import Cast
 
 _DOUBLE = np.dtype(np.float64)
-_QUANTIZED = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16"))
+_BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
+_QUANTIZED = (*_BYTES, np.dtype(np.uint16), np.dtype(np.int16))
 
 
 @operator("QuantizeLinear", since=10)
@@ -115,7 +116,7 @@ def _convolved(x, x_zero, w, w_zero, b, window):
 
 def _centered(x, zero, axis):
     """x less its zero point, one for all or one for each place along an axis."""
-    if x.dtype not in _QUANTIZED[:2]:
+    if x.dtype not in _BYTES:
         raise UnsupportedError(str(x.dtype))
     x = Cast(_DOUBLE)(x)
     if zero is None:

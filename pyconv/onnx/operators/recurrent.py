@@ -34,7 +34,6 @@ def lstm(
 ):
     """Gates in the order input, output, forget, cell."""
     floats(x, w, r, b, first_h, first_c, peepholes)
-    usual = ("Sigmoid", "Tanh", "Tanh")
     if input_forget:
         raise UnsupportedError("coupled gates")
 
@@ -50,10 +49,10 @@ def lstm(
         return F.mul(F.sigmoid(o), F.tanh(c)), c
 
     def parts(d):
-        p = None if peepholes is None else F.split(_of(peepholes, d), r.shape[-1], 0)
-        return {"r": _of(r, d), "w": _of(w, d), "b": None if b is None else _summed(_of(b, d)), "p": p}
+        p = None if peepholes is None else F.split(peepholes[d], r.shape[-1], 0)
+        return {"r": r[d], "w": w[d], "b": None if b is None else _summed(b[d]), "p": p}
 
-    _check(x, r, lengths, activations, usual, activation_alpha, activation_beta, clip, layout)
+    _check(x, lengths, activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta, clip, layout)
     y, (h, c) = _recurrent(x, (first_h, first_c), r, direction, layout, step, parts)
     return y, h, c
 
@@ -92,22 +91,21 @@ def gru(
         return (F.add(n, F.mul(z, F.sub(h, n))),)
 
     def parts(d):
-        weight, recurrent = _of(w, d), _of(r, d)
+        weight, recurrent = w[d], r[d]
         found = {"w": weight, "r": recurrent[: 2 * size], "rh": recurrent[2 * size :], "b": None, "bh": None}
         if b is not None:
-            of_x, of_h = F.split(_of(b, d), 3 * size, 0)
+            of_x, of_h = F.split(b[d], 3 * size, 0)
             zeros = np.zeros(size, x.dtype)
             found["b"] = F.add(of_x, F.concat([of_h[: 2 * size], zeros], 0))
             found["bh"] = of_h[2 * size :]
         return found
 
-    usual = ("Sigmoid", "Tanh")
-    _check(x, r, lengths, activations, usual, activation_alpha, activation_beta, clip, layout)
+    _check(x, lengths, activations, ("Sigmoid", "Tanh"), activation_alpha, activation_beta, clip, layout)
     y, (h,) = _recurrent(x, (first_h,), r, direction, layout, step, parts)
     return y, h
 
 
-def _check(x, r, lengths, activations, usual, alpha, beta, clip, layout):
+def _check(x, lengths, activations, usual, alpha, beta, clip, layout):
     steps, batch = x.shape[:2] if not layout else x.shape[1::-1]
     if any(name not in usual or name != usual[i % len(usual)] for i, name in enumerate(activations or ())):
         raise UnsupportedError("other activations")
@@ -131,7 +129,7 @@ def _recurrent(x, first, r, direction, layout, step, parts):
     for d in range(r.shape[0]):
         found = parts(d)
         gates = F.linear(F.reshape(x, (steps * batch, size)), found["w"], found["b"])
-        state: Any = tuple(np.zeros((batch, r.shape[-1]), x.dtype) if f is None else _of(f, d) for f in first)
+        state: Any = tuple(np.zeros((batch, r.shape[-1]), x.dtype) if f is None else f[d] for f in first)
         backward = direction == "reverse" or d == 1
         outputs: list[Any] = [None] * steps
         for t in reversed(range(steps)) if backward else range(steps):
@@ -144,11 +142,6 @@ def _recurrent(x, first, r, direction, layout, step, parts):
     if layout:
         return F.transpose(F.transpose(y, 0, 2), 1, 2), [F.transpose(part, 0, 1) for part in last]
     return y, last
-
-
-def _of(value, d):
-    """The part of one direction."""
-    return value[d]
 
 
 def _summed(b):
