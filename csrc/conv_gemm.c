@@ -13,7 +13,8 @@
 
 enum {
     TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
-    PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1 */
+    PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1; */
+    POINT_BYTES = 36 << 10, /* of one tap alone, where fewer passes over the sums are worth more */
     SUMS_BYTES = 512 << 10, /* of a task's unfinished outputs */
     SHARED_BYTES = 8 << 20, /* of a copy of the input for all tasks */
     FEWEST_CHANNELS = 16,   /* of a block, where there are several */
@@ -315,7 +316,8 @@ static void divide(conv_job *job, int threads) {
     const kernel_table *table = q->table;
     const int64_t rows = table->groups * table->group_rows, panels = job->layout.panels_a_set;
     const int64_t wanted = threads == 1 ? 1 : TASKS_A_THREAD * threads;
-    const int64_t taps = count_taps(q), fit = PANEL_BYTES / (table->nr * q->size) / max_of(1, taps);
+    const int64_t taps = count_taps(q), panel = taps == 1 ? POINT_BYTES : PANEL_BYTES;
+    const int64_t fit = panel / (table->nr * q->size) / max_of(1, taps);
     job->block_channels = even_block(q->ci, max_of(FEWEST_CHANNELS, fit / FEWEST_CHANNELS * FEWEST_CHANNELS));
     job->blocks = ceil_div(q->ci, job->block_channels);
     job->ragged = q->ci % job->block_channels != 0;

@@ -13,12 +13,17 @@ INLINE void NAME(turn)(vec a[LANES]) {
 #endif
 }
 
+enum { NAME(prefetched) = 256 / sizeof(real) }; /* so far ahead */
+
 /* pack for a block of at most LANES × LANES */
 INLINE void NAME(pack_block)(real *to, const int64_t *to_offset, const real *from, const int64_t *from_offset, int64_t rows,
                                    int64_t columns) {
     vec a[LANES];
     if (rows == LANES && columns == LANES) {
-        UNROLL for (int j = 0; j < LANES; j++) a[j] = v_load(from + from_offset[j]);
+        UNROLL for (int j = 0; j < LANES; j++) {
+            a[j] = v_load(from + from_offset[j]);
+            __builtin_prefetch(from + from_offset[j] + NAME(prefetched)); /* too many streams for the hardware's prefetcher */
+        }
         NAME(turn)(a);
         UNROLL for (int i = 0; i < LANES; i++) v_store(to + to_offset[i], a[i]);
     } else if (columns == LANES) {
