@@ -89,21 +89,26 @@ def run(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> None
 
 def choose(kernel: str, out: Any, *arguments: Any, algorithm: str = "auto") -> Row:
     """The best row that does not refuse the call (or that of the named algorithm)."""
-    reasons = []
     for row in rows(kernel):
-        if algorithm not in ("auto", row.algorithm):
-            continue
-        reason = row.refuse(out, *arguments) if row.refuse else None
-        if reason is None and algorithm == "auto" and row.decline:
-            reason = row.decline(out, *arguments)
-        if reason is None:
+        if algorithm in ("auto", row.algorithm) and _why_not(row, algorithm, out, arguments) is None:
             return row
-        reasons.append(f"{row.algorithm}: {reason}")
+    reasons = [
+        f"{row.algorithm}: {_why_not(row, algorithm, out, arguments)}"
+        for row in rows(kernel)
+        if algorithm in ("auto", row.algorithm)
+    ]
     known = ", ".join(row.algorithm for row in rows(kernel))
     raise ValueError(
         f"algorithm {algorithm!r} cannot run {kernel} in backend {get_backend()!r}"
         + (f" ({'; '.join(reasons)})" if reasons else f"; it has {known}")
     )
+
+
+def _why_not(row: Row, algorithm: str, out: Any, arguments: tuple[Any, ...]) -> str | None:
+    reason = row.refuse(out, *arguments) if row.refuse else None
+    if reason is None and algorithm == "auto" and row.decline:
+        reason = row.decline(out, *arguments)
+    return reason
 
 
 def fitting(kernel: str, out: Any, *arguments: Any) -> list[Row]:

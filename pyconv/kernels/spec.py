@@ -27,8 +27,10 @@ class ConvSpec:
 
     def output_size(self, size: tuple[int, ...], kernel_size: tuple[int, ...]) -> tuple[int, ...]:
         """Spatial size of the forward result for an input of spatial size `size`; entries may come out ≤ 0."""
-        axes = zip(size, kernel_size, self.stride, self.padding, self.dilation, strict=True)
-        return tuple((i + begin + end - d * (k - 1) - 1) // s + 1 for i, k, s, (begin, end), d in axes)
+        out = []
+        for i, k, s, (begin, end), d in zip(size, kernel_size, self.stride, self.padding, self.dilation, strict=True):
+            out.append((i + begin + end - d * (k - 1) - 1) // s + 1)
+        return tuple(out)
 
 
 class Window(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from itertools import count
 from typing import Any, ClassVar
 
@@ -17,6 +18,11 @@ import numpy as np
 from pyconv import kernels
 
 _numbers = count()
+
+
+@cache
+def _attribute_names(op_type: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(op_type) if f.name != "algorithm")
 
 
 class Node:
@@ -86,7 +92,7 @@ class Op:
 
     def attributes(self, *inputs) -> tuple[Any, ...]:
         """What the kernel takes after the inputs."""
-        return tuple(getattr(self, f.name) for f in fields(self) if f.name != "algorithm")  # type: ignore[arg-type]
+        return tuple(getattr(self, name) for name in _attribute_names(type(self)))
 
     def allocate(self, *arrays: np.ndarray | None) -> np.ndarray:
         """Memory for the result: in the first input's memory order where the ranks agree."""
@@ -101,8 +107,9 @@ class Op:
         return out
 
     def __call__(self, *inputs):
-        if any(type(i) is Node for i in inputs):
-            return self._record(inputs)
+        for i in inputs:
+            if type(i) is Node:
+                return self._record(inputs)
         return self.compute(*inputs)
 
     def _record(self, inputs) -> Node:

@@ -78,7 +78,11 @@ def decline_backward_weights(dw, dy, x, spec):
 
 
 def _refuse(pass_, spec, x, w, y):
-    if spec.padding_mode == "zeros" and lib.pyconv_conv_has_winograd(direct.describe(spec, x, w, y), pass_):
+    if (
+        w.shape[-2:] == (3, 3)
+        and spec.padding_mode == "zeros"
+        and lib.pyconv_conv_has_winograd(direct.describe(spec, x, w, y), pass_)
+    ):
         return None
     return "it is for 3×3 kernels of stride and dilation 1, zero padding and some channels a group"
 
