@@ -223,13 +223,15 @@ static void multiply(const conv_job *job, const tile *t, const input_view *in, c
     FOR_EACH_ROW(t, at) {
         const char *a_row = in->base + input_offset(q, at, in->steps) * size;
         char *c_row = c + output_offset(at, c_steps) * size;
-        for (int64_t w = 0; w < width; w += pair) {
+        const int64_t done = multiply_whole_tiles(table, size, args, a_row, c_row, width);
+        for (int64_t w = done; w < width; w += pair) {
             /* an odd last pixel is computed with its neighbour, in one call with it: else that would be added to twice */
-            int64_t pixel = max_of(0, min_of(w, width - pair)), alone = pixel < w && groups == 0;
+            int64_t pixel = max_of(0, min_of(w, width - pair)), alone = pixel < w && (groups == 0 || w == done);
             args.a[groups] = a_row + (alone ? w : pixel) * a_step * size;
             args.c[groups] = c_row + (alone ? w : pixel) * c_steps[WIDTH] * size;
             if (alone) {
                 tile_args last = args;
+                last.a[0] = args.a[groups], last.c[0] = args.c[groups];
                 last.row_step = last.c_row_step = 0;
                 table->tile(1, &last);
             } else if (++groups == table->groups) {

@@ -38,6 +38,8 @@ typedef struct {
     const void *row_bias; /* or a value for each row, added to all of it */
     int accumulate;       /* adds to c instead of overwriting it; biases are not used then */
     int narrow;           /* only the first half of the columns, in half the time */
+    int64_t again;        /* so many tiles more, each with its rows so far behind those before, in a and in c */
+    int64_t a_tile, c_tile;
 } tile_args;
 
 /* c[i·c_step + j] = sum over t < length of a[t·a_step + i] · b[t·b_step + j], for all rows i of a register tile and its nr

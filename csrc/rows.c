@@ -1,6 +1,20 @@
 /* See rows.h. */
 #include "rows.h"
 
+int64_t multiply_whole_tiles(const kernel_table *table, int64_t size, tile_args args, const char *a, char *c, int64_t rows) {
+    const int64_t pair = table->group_rows, tile = pair * table->groups;
+    if (rows < tile) return 0;
+    args.again = rows / tile - 1;
+    args.a_tile = tile * args.row_step;
+    args.c_tile = tile * args.c_row_step;
+    for (int g = 0; g < table->groups; g++) {
+        args.a[g] = a + g * pair * args.row_step * size;
+        args.c[g] = c + g * pair * args.c_row_step * size;
+    }
+    table->tile(table->groups, &args);
+    return rows - rows % tile;
+}
+
 void multiply_rows(const kernel_table *table, int64_t size, tile_args args, const char *a, int64_t a_row, char *c, int64_t c_row,
                    int64_t rows) {
     const int64_t pair = table->group_rows;
@@ -8,7 +22,8 @@ void multiply_rows(const kernel_table *table, int64_t size, tile_args args, cons
     int groups = 0;
     args.row_step = a_row;
     args.c_row_step = c_row;
-    for (int64_t i = 0; i + pair <= rows; i += pair) {
+    const int64_t done = bias ? 0 : multiply_whole_tiles(table, size, args, a, c, rows);
+    for (int64_t i = done; i + pair <= rows; i += pair) {
         args.a[groups] = a + i * a_row * size;
         args.c[groups] = c + i * c_row * size;
         if (++groups == table->groups || i + 2 * pair > rows) {

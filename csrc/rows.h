@@ -4,6 +4,10 @@
 
 #include "kernels.h"
 
+/* Multiplies the rows that fill register tiles, in one call, where rows of a and of c are args.row_step and args.c_row_step
+ * apart; returns how many these are. */
+int64_t multiply_whole_tiles(const kernel_table *table, int64_t size, tile_args args, const char *a, char *c, int64_t rows);
+
 /* c[i] = a[i] · panel for so many rows i, a_row and c_row elements apart. `args` says all but where rows and results are. */
 void multiply_rows(const kernel_table *table, int64_t size, tile_args args, const char *a, int64_t a_row, char *c, int64_t c_row,
                    int64_t rows);

@@ -1,47 +1,52 @@
-/* The one register tile of the indirect GEMM (see tile_args): rows × NR accumulators, never spilled. What it adds to comes in
- * last: it is in cache by then, and a sum of blocks rounds less than one long sum. */
+/* The one register tile of the indirect GEMM (see tile_args), for one tile or several in turn: rows × NR accumulators, never
+ * spilled. What it adds to comes in last: it is in cache by then, and a sum of blocks rounds less than one long sum. */
 
 INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args *args) {
-    vec sum[GROUPS * GROUP_ROWS][NV];
     const int64_t row_step = args->row_step, c_row_step = args->c_row_step, length = args->length;
-    const real *b = args->b, *bias = args->accumulate ? 0 : args->bias;
+    const real *bias = args->accumulate ? 0 : args->bias;
 
-    UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-        __builtin_prefetch((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step, 1);
-    if (args->row_bias && !args->accumulate) {
-        const real *row_bias = args->row_bias;
-        UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) /* where rows of a pair are one row, so are their biases */
-            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_set1(row_bias[c_row_step ? i : i / GROUP_ROWS]);
-    } else {
-        vec start[NV];
-        UNROLL for (int v = 0; v < vectors; v++) start[v] = bias ? v_load(bias + v * LANES) : v_set1(0);
+    for (int64_t n = 0; n <= args->again; n++) {
+        vec sum[GROUPS * GROUP_ROWS][NV];
+        const real *b = args->b, *row_bias = args->row_bias;
+        real *c[GROUPS];
+        UNROLL for (int g = 0; g < groups; g++) c[g] = (real *)args->c[g] + n * args->c_tile;
+
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = start[v];
-    }
-
-    for (int64_t r = 0; r < args->runs; r++) {
-        const real *a[GROUPS];
-        UNROLL for (int g = 0; g < groups; g++) a[g] = (const real *)args->a[g] + args->offset[r];
-        for (int64_t k = 0; k < length; k++) {
-            vec column[NV];
-            UNROLL for (int v = 0; v < vectors; v++) column[v] = v_load(b + v * LANES);
-            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) {
-                vec row = v_set1(a[i / GROUP_ROWS][(i % GROUP_ROWS) * row_step + k]);
-                KEEP_IN_REGISTER(row);
-                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_fma(row, column[v], sum[i][v]);
-            }
-            b += NR;
+            __builtin_prefetch(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step, 1);
+        if (row_bias && !args->accumulate) {
+            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) /* where rows of a pair are one row, so are their biases */
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_set1(row_bias[c_row_step ? i : i / GROUP_ROWS]);
+        } else {
+            vec start[NV];
+            UNROLL for (int v = 0; v < vectors; v++) start[v] = bias ? v_load(bias + v * LANES) : v_set1(0);
+            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = start[v];
         }
-    }
 
-    if (args->accumulate) {
+        for (int64_t r = 0; r < args->runs; r++) {
+            const real *a[GROUPS];
+            UNROLL for (int g = 0; g < groups; g++) a[g] = (const real *)args->a[g] + n * args->a_tile + args->offset[r];
+            for (int64_t k = 0; k < length; k++) {
+                vec column[NV];
+                UNROLL for (int v = 0; v < vectors; v++) column[v] = v_load(b + v * LANES);
+                UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) {
+                    vec row = v_set1(a[i / GROUP_ROWS][(i % GROUP_ROWS) * row_step + k]);
+                    KEEP_IN_REGISTER(row);
+                    UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_fma(row, column[v], sum[i][v]);
+                }
+                b += NR;
+            }
+        }
+
+        if (args->accumulate) {
+            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
+                UNROLL for (int v = 0; v < vectors; v++)
+                    sum[i][v] += v_load(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
+        }
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
             UNROLL for (int v = 0; v < vectors; v++)
-                sum[i][v] += v_load((const real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
+                v_store(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES, sum[i][v]);
     }
-    UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            v_store((real *)args->c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES, sum[i][v]);
 }
 
 #define TILE_CASE(n)                                              \

@@ -29,7 +29,7 @@ def listing():
 
 def innermost_loops(code):
     """The instructions of each loop without another inside, from the target of a jump back to the jump."""
-    lines = re.findall(r"^\s*([0-9a-f]+):\t(\S+)\s*(.*)$", code, re.M)
+    lines = re.findall(r"^ *([0-9a-f]+):\t(\S+)[ \t]*(.*)$", code, re.M)
     place = {int(address, 16): i for i, (address, _, _) in enumerate(lines)}
     jumps = []
     for i, (_, operation, operands) in enumerate(lines):
