@@ -18,9 +18,11 @@ import numpy as np
 from pyconv import kernels
 from pyconv.graph.layout import Strides
 from pyconv.graph.memory import ALIGNMENT, Placement, Step, View
+from pyconv.graph.shared import Folded, Held, Shared
 from pyconv.kernels import Row
 
 if TYPE_CHECKING:
+    from pyconv.kernels.native.packing import PackedWeights
     from pyconv.kernels.native.program import BoundProgram, Program
 
 
@@ -60,6 +62,7 @@ class Code:
         inputs: Sequence[ArrayLayout],
         outputs: Sequence[ArrayLayout],
         fixed: Sequence[np.ndarray] = (),
+        shared: Shared | None = None,
     ):
         self.placement = placement
         self.fixed = fixed
@@ -69,24 +72,36 @@ class Code:
         self.scratch_bytes = 0  # what programs need beside the arena
         self.packed_bytes = 0  # of weights that programs keep in the order kernels want
         self._next: Program | None = None  # one that nothing is recorded in yet
+        self._constants = _Constants(placement.constants, Shared() if shared is None else shared)
         native = kernels.get_backend() == "native"
-        memory = _Arrays(placement, fixed, [layout.sample() for layout in (*inputs, *outputs)])
+        samples = [layout.sample() for layout in (*inputs, *outputs)]
+        memory = _Arrays(placement, fixed, self._constants.arrays, samples)
         for step in placement.steps:
             arguments = [*memory.of(step), *step.attributes]
             row = kernels.choose(step.kernel, *arguments, algorithm=step.algorithm)
             with np.errstate(all="ignore"):  # a row that computes in Python may do so on what was never written
                 reason = self._record(memory, step, row, arguments) if native else "the backend has no programs"
+            if reason is not None:
+                self._constants.read(step.operands)
             self.choices.append(Choice(step, row, reason))
             if reason is not None:
                 self.parts.append(self.choices[-1])
+        self._constants.drop()
+
+    @property
+    def constants(self) -> list[np.ndarray | None]:
+        """The placement's constants; None where no step reads one as it lies."""
+        return self._constants.arrays
 
     def _record(self, memory: _Arrays, step: Step, row: Row, arguments: list[Any]) -> str | None:
         """Append a step to the program at the end, or to a new one; None, or why that cannot be."""
         from pyconv.kernels.native.program import Program
 
-        packed = row.pack(*arguments) if row.pack and _has_constant_weights(step) else None
+        packing = row.pack(*arguments) if row.pack and _has_constant_weights(step) else None
+        packed = None if packing is None else self._constants.packed(step.operands[1], arguments[2], packing)
         if packed is not None:
             arguments[2] = packed
+        self._constants.read(step.operands if packed is None else (*step.operands[:1], *step.operands[2:]))
         if not self.parts or isinstance(self.parts[-1], Choice):
             self._next = self._next or Program(memory.segments)
             program = self._next
@@ -108,6 +123,47 @@ def _has_constant_weights(step: Step) -> bool:
     return weights is not None and weights.storage.segment == "constant"
 
 
+class _Constants:
+    """The constants of a placement as arrays. A folded one is computed if a step reads it as it lies."""
+
+    def __init__(self, constants: Sequence[np.ndarray | Folded], shared: Shared):
+        self._shared = shared
+        self._constants = constants
+        self._held: list[Held] = []  # what is shared, for as long as this is here
+        self._missing: dict[int, Folded] = {}  # not yet computed
+        self.arrays: list[np.ndarray | None] = []
+        for number, constant in enumerate(constants):
+            if not isinstance(constant, Folded):
+                self.arrays.append(constant)
+            elif (held := shared.found(constant)) is not None:
+                self._held.append(held)
+                self.arrays.append(held.value)
+            else:
+                self._missing[number] = constant
+                self.arrays.append(np.empty(constant.shape, constant.dtype))  # takes no memory unless it is filled
+
+    def packed(self, view: View | None, array: np.ndarray, packing: Any) -> PackedWeights:
+        """Weights that a step reads, packed."""
+        assert view is not None
+        if view.path:  # a part of a constant, say
+            self.read([view])
+        self._held.append(self._shared.packed(array if view.path else self._constants[view.storage.number], packing))
+        return self._held[-1].value
+
+    def read(self, views: Sequence[View | None]) -> None:
+        """Compute those that are seen by these views."""
+        for view in views:
+            if view is not None and view.storage.segment == "constant" and view.storage.number in self._missing:
+                room = self.arrays[view.storage.number]
+                assert room is not None
+                self._held.append(self._shared.filled(self._missing.pop(view.storage.number), room))
+
+    def drop(self) -> None:
+        """Forget those that no step reads as they lie."""
+        for number in self._missing:
+            self.arrays[number] = None
+
+
 class _Arrays:
     """The arrays that views stand for: in a new arena, or among those from outside, None where they come later."""
 
@@ -115,6 +171,7 @@ class _Arrays:
         self,
         placement: Placement,
         fixed: Sequence[np.ndarray],
+        constants: Sequence[np.ndarray | None],
         arrays: Sequence[np.ndarray | None],  # inputs, then outputs
         scratch: int = 0,
     ):
@@ -123,8 +180,8 @@ class _Arrays:
         shift = -memory.__array_interface__["data"][0] % ALIGNMENT
         self.arena, self.scratch = memory[shift : shift + begin], memory[shift + begin :]
         self._from_call = arrays
-        self._constant = {"fixed": fixed, "constant": placement.constants}
-        self.segments: list[Any] = [*arrays, self.arena, *fixed, *placement.constants]
+        self._constant = {"fixed": fixed, "constant": constants}
+        self.segments: list[Any] = [*arrays, self.arena, *fixed, *constants]
 
     def of(self, step: Step) -> list[np.ndarray | None]:
         """The result and the operands of a step."""
@@ -171,7 +228,8 @@ class Workspace:
     """The memory of one call at a time, and the parts of the code bound to it."""
 
     def __init__(self, code: Code):
-        self._memory = _Arrays(code.placement, code.fixed, [None] * code.arrays, code.scratch_bytes)
+        nothing = [None] * code.arrays
+        self._memory = _Arrays(code.placement, code.fixed, code.constants, nothing, code.scratch_bytes)
         self._programs: list[BoundProgram] = []
         self._calls: list[_Call] = []
         self._parts: list[BoundProgram | _Call] = []

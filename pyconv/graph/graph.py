@@ -82,7 +82,7 @@ class Graph:
         values: dict[int, Any] = dict(zip(map(id, self.inputs), arrays, strict=True))
 
         def read(node: Node | None) -> Any:
-            return None if node is None else values[id(node)] if node.value is None else node.value
+            return None if node is None else values[id(node)] if node.value is None else np.asarray(node.value)
 
         for node in self.nodes:
             assert node.op is not None

@@ -1,7 +1,7 @@
 """Plan: a compiled network. It is called like the function it was made from, and knows what it will do before it does.
 
 A plan holds a variant for each set of input shapes it was called with lately (and of dtypes and memory orders), each
-with its own steps and workspaces.
+with its own steps and workspaces. Folded and packed weights are shared between them (`shared.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pyconv.graph.guards import guards
 from pyconv.graph.layout import Strides, contiguous
 from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
+from pyconv.graph.shared import Shared
 from pyconv.graph.trace import trace, trace_step
 from pyconv.graph.tree import leaves, map_leaves
 from pyconv.kernels.threads import get_num_threads, num_threads
@@ -57,10 +58,12 @@ class Plan:
         dump: str | PathLike[str] | None = None,
         state: Any = None,
         recompute: bool = False,
+        shared: Shared | None = None,
     ):
         self._function: Callable[..., Any] | None = function
         self._state = state
         self._recompute = recompute
+        self._shared = Shared() if shared is None else shared
         self._backend = kernels.get_backend()
         self._threads = threads
         self._lock = threading.Lock()
@@ -218,7 +221,9 @@ class Plan:
             variant = self._variants.get((layouts, outputs))
             if variant is None:
                 with kernels.backend(self._backend), num_threads(self._threads or get_num_threads()):
-                    variant = _Variant(self._function, layouts, outputs, dump, self._state, self._recompute)
+                    variant = _Variant(
+                        self._function, layouts, outputs, dump, self._state, self._recompute, self._shared
+                    )
                 self._variants[layouts, outputs] = variant
                 if len(self._variants) > VARIANTS:
                     self._variants.popitem(last=False)
@@ -238,6 +243,7 @@ class _Variant:
         dump: str | PathLike[str] | None,
         state: Any,
         recompute: bool,
+        shared: Shared,
     ):
         fixed = leaves(state)
         traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
@@ -247,7 +253,7 @@ class _Variant:
         strides = output_strides or [contiguous(shape, dtype.itemsize) for shape, dtype in shapes]
         self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
         inputs = [a.strides for a in (*layouts, *fixed)]
-        self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
+        self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed, shared)
         self._guards = guards(traced, len(layouts))
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)

@@ -38,12 +38,12 @@ def conv_backward_weights(dw, dy, x, spec):
 
 
 def pack_conv(y, x, w, b, spec):
-    """What may stand for w in `conv` from now on."""
+    """How `conv` wants w packed."""
     return direct.pack_conv(y, x, w, b, spec, direct.WINOGRAD)
 
 
 def pack_backward_data(dx, dy, w, b, spec):
-    """What may stand for w in `conv_backward_data` from now on."""
+    """How `conv_backward_data` wants w packed."""
     return direct.pack_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
 
 
