@@ -131,6 +131,8 @@ class _Constants:
         self._constants = constants
         self._held: list[Held] = []  # what is shared, for as long as this is here
         self._missing: dict[int, Folded] = {}  # not yet computed
+        largest = max((c.nbytes for c in constants if isinstance(c, Folded)), default=0)
+        self._memory = np.empty(largest, np.uint8)  # for one at a time, on its way to be packed
         self.arrays: list[np.ndarray | None] = []
         for number, constant in enumerate(constants):
             if not isinstance(constant, Folded):
@@ -147,7 +149,8 @@ class _Constants:
         assert view is not None
         if view.path:  # a part of a constant, say
             self.read([view])
-        self._held.append(self._shared.packed(array if view.path else self._constants[view.storage.number], packing))
+        constant = array if view.path else self._constants[view.storage.number]
+        self._held.append(self._shared.packed(constant, packing, self._memory))
         return self._held[-1].value
 
     def read(self, views: Sequence[View | None]) -> None:
@@ -160,6 +163,7 @@ class _Constants:
 
     def drop(self) -> None:
         """Forget those that no step reads as they lie."""
+        self._memory = self._memory[:0].copy()
         for number in self._missing:
             self.arrays[number] = None
 

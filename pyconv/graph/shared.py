@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
+from math import prod
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -56,9 +57,18 @@ class Folded:
     def strides(self) -> tuple[int, ...]:
         return contiguous(self.shape, self.dtype.itemsize)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = np.empty(self.shape, self.dtype)
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    def computed(self, memory: np.ndarray) -> np.ndarray:
+        """The array, at the beginning of some memory."""
+        array = memory[: self.nbytes].view(self.dtype).reshape(self.shape)
         self.fill(array)
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.computed(np.empty(self.nbytes, np.uint8))
         return array if dtype is None else array.astype(dtype, copy=False)
 
 
@@ -130,11 +140,12 @@ class Shared:
             held = self._held[constant.key] = Held(room, constant.sources)
             return held
 
-    def packed(self, constant: Any, packing: Any) -> Held:
-        """A constant as a kernel's row wants it packed."""
+    def packed(self, constant: Any, packing: Any, memory: np.ndarray) -> Held:
+        """A constant as a kernel's row wants it packed; one that is folded is computed in some memory on the way."""
         key = key_of(constant), packing.key
         with self._lock:
             held = self._held.get(key)
             if held is None:
-                held = self._held[key] = Held(packing.pack(np.asarray(constant)), constant)
+                array = constant.computed(memory) if isinstance(constant, Folded) else constant
+                held = self._held[key] = Held(packing.pack(array), constant)
             return held

@@ -8,6 +8,7 @@ lay it out (broken, or with a graph in pieces) is left to the library as a whole
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -36,10 +37,7 @@ class Data:
         for number, (begin, end) in places.items():
             self._offsets[number] = total
             total += -(-(end - begin) // _ALIGNMENT) * _ALIGNMENT
-        memory = np.empty(total + _ALIGNMENT, np.uint8)  # one piece, for which the system has large pages
-        shift = -memory.__array_interface__["data"][0] % _ALIGNMENT
-        self._memory = memory
-        self._aligned = memory[shift:]
+        self._memory = _pages(total)
 
     def nbytes(self, number: int) -> int | None:
         """How many bytes an initializer's data has, or None if the parsed message holds it."""
@@ -51,7 +49,7 @@ class Data:
     def read(self, number: int) -> np.ndarray:
         """An initializer's data."""
         begin, end = self._places[number]
-        part = self._aligned[self._offsets[number] : self._offsets[number] + end - begin]
+        part = self._memory[self._offsets[number] : self._offsets[number] + end - begin]
         self._file.seek(begin)
         if self._file.readinto(part) != len(part):  # type: ignore[attr-defined]
             raise OSError("the model file became shorter while it was read")
@@ -59,7 +57,14 @@ class Data:
 
     def close(self) -> None:
         """Nothing is written any more."""
-        self._memory.flags.writeable = self._aligned.flags.writeable = False
+        self._memory.flags.writeable = False
+
+
+def _pages(size: int) -> np.ndarray:
+    """Fresh memory. NumPy would ask for huge pages, whose price only memory repays that is read often."""
+    if size == 0 or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(size, np.uint8)
+    return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
 
 
 @contextmanager
