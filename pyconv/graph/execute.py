@@ -250,8 +250,7 @@ class Workspace:
     def run(self, arrays: Sequence[np.ndarray], threads: int) -> None:
         """Run all parts on the caller's inputs and outputs, of which nothing is held afterwards."""
         if self._whole is not None:
-            self._whole.place(arrays)
-            self._whole.run(threads)
+            self._whole.call(arrays, threads)
             return
         self._bind(arrays)
         for part in self._parts:

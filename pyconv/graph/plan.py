@@ -20,7 +20,7 @@ from pyconv.graph.execute import ArrayLayout, Code, Workspace
 from pyconv.graph.explain import explain
 from pyconv.graph.graph import Graph, op_text
 from pyconv.graph.guards import guards
-from pyconv.graph.layout import Strides, contiguous
+from pyconv.graph.layout import Strides, contiguous, same_order
 from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
 from pyconv.graph.shared import Shared
@@ -32,6 +32,7 @@ from pyconv.ops.node import Node
 VARIANTS = 8  # a plan keeps so many, those called last
 
 _ndarray = np.ndarray  # found faster than an attribute of a module
+_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400  # of numpy's flags.num
 _READ_ONLY = "out must be writeable, not a read-only array"
 _CLOSED = "the plan is closed: compile a new one"
 
@@ -93,19 +94,17 @@ class Plan:
         layouts = variant.inputs if out is None else variant.inputs_and_output
         if layouts is None or len(arrays) != len(layouts):
             return self._converted(inputs, out)
-        for array, (shape, strides, dtype) in zip(arrays, layouts):  # noqa: B905 (a keyword costs as much as a comparison)
+        for array, (shape, strides, dtype, flags) in zip(arrays, layouts):  # noqa: B905 (a keyword costs a comparison)
             if (
                 type(array) is not _ndarray
                 or array.shape != shape
-                or array.strides != strides
                 or array.dtype is not dtype
-                or not array.flags.aligned
+                or array.flags.num & flags != flags
+                or (strides is not None and array.strides != strides)
             ):
                 return self._converted(inputs, out)
         if out is None:
             return variant(arrays, self._threads or get_num_threads())
-        if not out.flags.writeable:
-            raise ValueError(_READ_ONLY)
         if variant.reads_late and any(np.may_share_memory(out, x) for x in inputs):
             return self._by_way_of_copies(inputs, [out])
         variant.run(arrays, self._threads or get_num_threads())
@@ -232,6 +231,23 @@ class Plan:
             return variant
 
 
+class _Expected(NamedTuple):
+    """What an array must be for a call to take it as it is."""
+
+    shape: tuple[int, ...]
+    strides: Strides | None  # None: the flags tell that it is in C order
+    dtype: np.dtype
+    flags: int
+
+    @classmethod
+    def like(cls, layout: ArrayLayout, flags: int = 0) -> _Expected:
+        """Such as a layout says, aligned, and with these flags."""
+        shape, strides, dtype = layout
+        if same_order(shape, strides, contiguous(shape, dtype.itemsize)):
+            return cls(shape, None, dtype, flags | _ALIGNED | _C_CONTIGUOUS)
+        return cls(shape, strides, dtype, flags | _ALIGNED)
+
+
 class _Variant:
     """The plan for inputs of one kind, and the workspaces that wait for calls."""
 
@@ -258,8 +274,11 @@ class _Variant:
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
-        self.inputs = list(layouts) if output_strides is None else None  # of calls that give new arrays, in C order
-        self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
+        expected = [_Expected.like(layout) for layout in layouts]
+        self.inputs = expected if output_strides is None else None  # of calls that give new arrays, in C order
+        self.inputs_and_output = None
+        if self._is_single:
+            self.inputs_and_output = [*expected, _Expected.like(self.outputs[0], _WRITEABLE)]
         self.reads_late = self.code.placement.reads_late()
         self._free = [Workspace(self.code)]
 
