@@ -8,7 +8,7 @@ in it. What cannot be recorded into a program runs step by step from Python, as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +22,7 @@ from pyconv.graph.shared import Folded, Held, Shared
 from pyconv.kernels import Row
 
 if TYPE_CHECKING:
+    from pyconv.graph.autotune import Tuner
     from pyconv.kernels.native.packing import PackedWeights
     from pyconv.kernels.native.program import BoundProgram, Program
 
@@ -43,11 +44,12 @@ class ArrayLayout(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """A step, the row that runs it, and why it is no part of a program (None if it is)."""
+    """A step, the row that runs it, why it is no part of a program (None if it is), and what a tuner measured."""
 
     step: Step
     row: Row
     reason: str | None
+    measured: dict[str, float] = field(default_factory=dict)  # algorithm -> seconds
 
 
 class Code:
@@ -63,6 +65,7 @@ class Code:
         outputs: Sequence[ArrayLayout],
         fixed: Sequence[np.ndarray] = (),
         shared: Shared | None = None,
+        tuner: Tuner | None = None,
     ):
         self.placement = placement
         self.fixed = fixed
@@ -78,12 +81,12 @@ class Code:
         memory = _Arrays(placement, fixed, self._constants.arrays, samples)
         for step in placement.steps:
             arguments = [*memory.of(step), *step.attributes]
-            row = kernels.choose(step.kernel, *arguments, algorithm=step.algorithm)
+            row, measured = self._choose(step, arguments, tuner)
             with np.errstate(all="ignore"):  # a row that computes in Python may do so on what was never written
                 reason = self._record(memory, step, row, arguments) if native else "the backend has no programs"
             if reason is not None:
                 self._constants.read(step.operands)
-            self.choices.append(Choice(step, row, reason))
+            self.choices.append(Choice(step, row, reason, measured))
             if reason is not None:
                 self.parts.append(self.choices[-1])
         self._constants.drop()
@@ -92,6 +95,12 @@ class Code:
     def constants(self) -> list[np.ndarray | None]:
         """The placement's constants; None where no step reads one as it lies."""
         return self._constants.arrays
+
+    def _choose(self, step: Step, arguments: list[Any], tuner: Tuner | None) -> tuple[Row, dict[str, float]]:
+        """The row that shall run a step, and the times of those that could if they were measured."""
+        if tuner is None:
+            return kernels.choose(step.kernel, *arguments, algorithm=step.algorithm), {}
+        return tuner.choose(step, arguments, _has_constant_weights(step))
 
     def _record(self, memory: _Arrays, step: Step, row: Row, arguments: list[Any]) -> str | None:
         """Append a step to the program at the end, or to a new one; None, or why that cannot be."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyconv import kernels
+from pyconv.graph.autotune import Tuner
 from pyconv.graph.dump import dump_to
 from pyconv.graph.execute import ArrayLayout, Code, Workspace
 from pyconv.graph.explain import explain
@@ -60,6 +61,7 @@ class Plan:
         state: Any = None,
         recompute: bool = False,
         shared: Shared | None = None,
+        tuner: Tuner | None = None,
     ):
         self._function: Callable[..., Any] | None = function
         self._state = state
@@ -67,6 +69,7 @@ class Plan:
         self._shared = Shared() if shared is None else shared
         self._backend = kernels.get_backend()
         self._threads = threads
+        self._tuner = tuner
         self._lock = threading.Lock()
         self._variants: OrderedDict[Any, _Variant] = OrderedDict()
         self._latest: _Variant | None = None  # called or made last
@@ -221,8 +224,10 @@ class Plan:
             if variant is None:
                 with kernels.backend(self._backend), num_threads(self._threads or get_num_threads()):
                     variant = _Variant(
-                        self._function, layouts, outputs, dump, self._state, self._recompute, self._shared
+                        self._function, layouts, outputs, dump, self._state, self._recompute, self._shared, self._tuner
                     )
+                if self._tuner is not None:
+                    self._tuner.save()
                 self._variants[layouts, outputs] = variant
                 if len(self._variants) > VARIANTS:
                     self._variants.popitem(last=False)
@@ -260,6 +265,7 @@ class _Variant:
         state: Any,
         recompute: bool,
         shared: Shared,
+        tuner: Tuner | None,
     ):
         fixed = leaves(state)
         traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
@@ -269,7 +275,8 @@ class _Variant:
         strides = output_strides or [contiguous(shape, dtype.itemsize) for shape, dtype in shapes]
         self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
         inputs = [a.strides for a in (*layouts, *fixed)]
-        self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed, shared)
+        placement = place(self.graph, inputs, strides, len(fixed))
+        self.code = Code(placement, layouts, self.outputs, fixed, shared, tuner)
         self._guards = guards(traced, len(layouts))
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)

@@ -59,9 +59,14 @@ class Program:
         """How many kernels were recorded."""
         return len(self._kernels)
 
+    @staticmethod
+    def takes(row: Row) -> bool:
+        """Whether a row runs in C, so that calls of it may be recorded."""
+        return row.function in _FUNCTIONS
+
     def record(self, row: Row, out: np.ndarray, *arguments: Any) -> str | None:
         """Add a kernel's call: None, or the reason why it cannot be part of the program, which is then as before."""
-        if row.function not in _FUNCTIONS:
+        if not self.takes(row):
             return f"{row.algorithm} does not run in C"
         reason = row.refuse(out, *arguments) if row.refuse else None
         if reason is not None:
