@@ -55,7 +55,7 @@ def packing(problem: Any, pass_: int) -> Packing | None:
     weights = p.k, p.c, p.groups, *p.kernel, *p.w_strides, p.real_bits
     window = *p.stride, *p.dilation, *p.pad, p.padding_mode
     engine = pass_, p.algorithm, lib.pyconv_conv_engine(problem, pass_), int(ffi.cast("intptr_t", lib.pyconv_isa()))
-    return Packing(problem, pass_, size, (weights, window, engine))
+    return Packing(problem, pass_, size, (weights, window, engine, size))
 
 
 def unsupported_layer(w: np.ndarray | PackedWeights, *arrays: np.ndarray) -> str | None:
