@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import onnx
@@ -63,6 +64,7 @@ class Model:
     last_read: dict[str, int] = field(default_factory=dict)  # name -> the number of the last call that reads it
     memory_limit: int | None = None  # bytes that any one array may take which the model makes
     about: ModelProto = field(default_factory=ModelProto)  # who made it, and whatever they wrote into it; no graph
+    folded: WeakValueDictionary[str, np.ndarray] = field(default_factory=WeakValueDictionary)  # made of constants alone
 
 
 def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:

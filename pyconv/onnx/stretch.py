@@ -117,6 +117,7 @@ class Recorder:
         self.statics = statics  # names of those whose values may be looked at
         self.inputs: dict[str, Node] = {}  # placeholders that were asked for
         self.local: dict[str, Any] = {}  # what the recorded nodes make: nodes or arrays
+        self.fixed = set(model.constants) - values.keys()  # names of what no input decides
 
     def record(self, threads: int | None, shared: Shared) -> Stretch | Foreign:
         """The stretch that begins here, whose plan shares what it can with others of the model.
@@ -170,7 +171,23 @@ class Recorder:
         return self.inputs[name]
 
     def _made(self, call: Call) -> Sequence[Any]:
-        """What a node makes, recorded; or computed, where all that it reads is known."""
+        """What a node makes, recorded; or computed, where all that it reads is known.
+
+        What constants alone decide is taken from earlier recordings while a plan still uses it, so that plans share it.
+        """
+        fixed = all(name in self.fixed for name in call.reads) and call.op_type not in RANDOM
+        known = [self.model.folded.get(name) for name in call.outputs] if fixed else [None]
+        if fixed:
+            self.fixed.update(call.outputs)
+        if all(array is not None for array in known):
+            return known
+        made = self._computed(call)
+        for name, value in zip(call.outputs, made, strict=False):
+            if fixed and name and isinstance(value, np.ndarray):
+                self.model.folded[name] = value
+        return made
+
+    def _computed(self, call: Call) -> Sequence[Any]:
         values = [self._value(name) for name in call.inputs]
         read = self.model.last_read
         wanted = max((i + 1 for i, name in enumerate(call.outputs) if name in read), default=0)
