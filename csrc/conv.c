@@ -91,6 +91,15 @@ size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass) {
     return (size_t)choose(&problem, p->algorithm)->packed(&problem);
 }
 
+int pyconv_conv_engine(const pyconv_conv *p, int pass) {
+    static const conv_engine *const others[] = {&winograd_engine, &depthwise_engine, &dot_engine, &turned_engine, &planar_engine};
+    const conv_problem problem = problem_of(p, pass, 0);
+    const conv_engine *engine = choose(&problem, p->algorithm);
+    int number = (int)(sizeof others / sizeof *others);
+    while (number > 0 && others[number - 1] != engine) number--;
+    return number;
+}
+
 void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packed, void *workspace, int threads) {
     conv_problem problem = problem_of(p, pass, w);
     problem.packing = PACK_ONLY;

@@ -36,8 +36,10 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads);
 
 /* Weights that stay the same from call to call can be packed once, for problems that differ in nothing but `packed` and
  * the epilogue. The bytes that takes for a pass (0 or 1), or 0 where it reads weights as they lie; and the packing,
- * in a workspace as for a call with packed weights. Packed weights are for the instruction set in use. */
+ * in a workspace as for a call with packed weights. Packed weights are for the instruction set in use. They also serve
+ * problems of other sizes (n, in, out, and the strides of x and y) for which the engine is the same number. */
 size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass);
+int pyconv_conv_engine(const pyconv_conv *p, int pass);
 void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packed, void *workspace, int threads);
 
 /* y = x * w + bias; bias may be NULL. */

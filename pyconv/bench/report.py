@@ -17,6 +17,7 @@ from pyconv._extras import require
 from pyconv.bench.problems import Problem, find
 from pyconv.bench.timing import Measurement
 from pyconv.config import show_config
+from pyconv.kernels.machine import cpu_name
 
 VERSION = 1
 _PACKAGES = ("numba", "torch", "onnxruntime", "openvino", "scipy")
@@ -86,7 +87,7 @@ def machine(threads: int, peak: float, peak_method: str) -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "isa": config["isa"],
         "cores": os.cpu_count(),
         "threads": threads,
@@ -97,15 +98,6 @@ def machine(threads: int, peak: float, peak_method: str) -> dict[str, Any]:
         "versions": versions,
         "environment": {n: v for n, v in sorted(os.environ.items()) if n.startswith(("PYCONV_", "ONEDNN_", "ATEN_"))},
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def heading(facts: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyconv.graph.autotune import Tuner
 from pyconv.graph.execute import ArrayLayout
 from pyconv.graph.layout import contiguous
 from pyconv.graph.plan import Plan, as_array
@@ -23,6 +24,7 @@ def compile(
     precision: str = "float32",
     threads: int | None = None,
     dump: str | PathLike[str] | None = None,
+    autotune: bool | str | PathLike[str] = False,
 ) -> Plan:
     """Compile a model or a function of arrays for inputs of given shapes.
 
@@ -40,6 +42,10 @@ def compile(
         when the plan was.
     dump : path, optional
         A directory to write the graph to, as text and as a picture, as traced and after each pass.
+    autotune : bool or path
+        Measure the algorithms that can serve each convolution, and take the quickest. Times are saved in a file, by
+        default in the user's cache folder, from which a later plan takes them. As algorithms round differently, results
+        may then differ between machines, within the precision.
 
     Returns
     -------
@@ -49,7 +55,8 @@ def compile(
     Raises
     ------
     ValueError, TypeError
-        If an example or precision is none, the function cannot take such inputs, or it returns something else.
+        If an example or precision is none, the function cannot take such inputs, or it returns something else; if the
+        file that `autotune` names holds no measured times.
 
     Examples
     --------
@@ -60,7 +67,7 @@ def compile(
     >>> plan(np.zeros((1, 3, 32, 32), np.float32)).shape
     (1, 8, 30, 30)
     """
-    return Plan(function, _layouts(examples, precision), _threads(threads), dump)
+    return Plan(function, _layouts(examples, precision), _threads(threads), dump, tuner=_tuner(autotune))
 
 
 def compile_step(
@@ -132,6 +139,14 @@ def _layouts(examples: Sequence[Any], precision: str) -> list[ArrayLayout]:
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     return [_example(example, PRECISIONS[precision]) for example in examples]
+
+
+def _tuner(autotune: Any) -> Tuner | None:
+    if isinstance(autotune, bool):
+        return Tuner() if autotune else None
+    if not isinstance(autotune, (str, PathLike)):
+        raise TypeError(f"autotune must be True, False or a path, not {autotune!r}")
+    return Tuner(autotune)
 
 
 def _threads(threads: Any) -> int | None:

@@ -73,7 +73,10 @@ def _order(view: View) -> str:
 
 
 def _algorithm(choice: Choice) -> str:
-    """The row's name, and why those before it do not serve."""
+    """The row's name, and why: what was measured, or why those before it do not serve."""
+    if choice.measured:
+        times = sorted(choice.measured.items(), key=lambda item: item[1])
+        return f"{choice.row.algorithm} (measured: {', '.join(f'{name} {1e3 * s:.3g} ms' for name, s in times)})"
     step, reasons = choice.step, []
     operands = [None if v is None else stand_in(v.shape, v.strides, v.dtype) for v in (step.out, *step.operands)]
     for row in kernels.rows(step.kernel):

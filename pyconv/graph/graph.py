@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,10 @@ class Graph:
             inputs = tuple(None if i is None else changed.get(id(i), i) for i in node.inputs)
             new = change(node, inputs)
             if new is None:
-                same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-                new = node if same else Node(node.op, inputs, node.shape, node.dtype, name=node.name)
+                if all(map(is_, inputs, node.inputs)):
+                    order[id(node)] = node  # after its inputs, which stayed as well
+                    continue
+                new = Node(node.op, inputs, node.shape, node.dtype, name=node.name)
             if new.shape != node.shape or new.dtype != node.dtype:
                 raise ValueError(f"{node!r} cannot become {new!r}: shape and dtype must stay")
             place(new)
@@ -82,7 +85,7 @@ class Graph:
         values: dict[int, Any] = dict(zip(map(id, self.inputs), arrays, strict=True))
 
         def read(node: Node | None) -> Any:
-            return None if node is None else values[id(node)] if node.value is None else node.value
+            return None if node is None else values[id(node)] if node.value is None else np.asarray(node.value)
 
         for node in self.nodes:
             assert node.op is not None

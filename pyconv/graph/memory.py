@@ -26,6 +26,7 @@ from pyconv.graph.layout import (
     same_order,
     stand_in,
 )
+from pyconv.graph.shared import Folded
 from pyconv.ops.elementwise import Cast
 from pyconv.ops.node import Node, Op
 from pyconv.ops.reduce import Reshape
@@ -75,7 +76,7 @@ class Placement:
     """Steps in running order, and the bytes of the arena they work in."""
 
     steps: list[Step]
-    constants: list[np.ndarray]
+    constants: list[np.ndarray | Folded]
     arena_bytes: int
     live_bytes: int  # the most that is needed at one time: no arena can be smaller
     brought: int  # how many inputs a call brings
@@ -109,7 +110,7 @@ class _Planner:
         self.graph = graph
         self.images = channels_last(graph)
         self.storages: list[Storage] = []
-        self.constants: list[np.ndarray] = []
+        self.constants: list[np.ndarray | Folded] = []
         self.views: dict[int, View] = {}
         self.time = {id(node): i for i, node in enumerate(graph.nodes)}
         self.end = len(graph.nodes)  # when outputs are read

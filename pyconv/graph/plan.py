@@ -1,7 +1,7 @@
 """Plan: a compiled network. It is called like the function it was made from, and knows what it will do before it does.
 
 A plan holds a variant for each set of input shapes it was called with lately (and of dtypes and memory orders), each
-with its own steps and workspaces.
+with its own steps and workspaces. Folded and packed weights are shared between them (`shared.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyconv import kernels
+from pyconv.graph.autotune import Tuner
 from pyconv.graph.dump import dump_to
 from pyconv.graph.execute import ArrayLayout, Code, Workspace
 from pyconv.graph.explain import explain
 from pyconv.graph.graph import Graph, op_text
 from pyconv.graph.guards import guards
-from pyconv.graph.layout import Strides, contiguous
+from pyconv.graph.layout import Strides, contiguous, same_order
 from pyconv.graph.memory import place
 from pyconv.graph.passes import optimize
+from pyconv.graph.shared import Shared
 from pyconv.graph.trace import trace, trace_step
 from pyconv.graph.tree import leaves, map_leaves
 from pyconv.kernels.threads import get_num_threads, num_threads
@@ -31,6 +33,7 @@ from pyconv.ops.node import Node
 VARIANTS = 8  # a plan keeps so many, those called last
 
 _ndarray = np.ndarray  # found faster than an attribute of a module
+_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400  # of numpy's flags.num
 _READ_ONLY = "out must be writeable, not a read-only array"
 _CLOSED = "the plan is closed: compile a new one"
 
@@ -57,12 +60,16 @@ class Plan:
         dump: str | PathLike[str] | None = None,
         state: Any = None,
         recompute: bool = False,
+        shared: Shared | None = None,
+        tuner: Tuner | None = None,
     ):
         self._function: Callable[..., Any] | None = function
         self._state = state
         self._recompute = recompute
+        self._shared = Shared() if shared is None else shared
         self._backend = kernels.get_backend()
         self._threads = threads
+        self._tuner = tuner
         self._lock = threading.Lock()
         self._variants: OrderedDict[Any, _Variant] = OrderedDict()
         self._latest: _Variant | None = None  # called or made last
@@ -90,19 +97,17 @@ class Plan:
         layouts = variant.inputs if out is None else variant.inputs_and_output
         if layouts is None or len(arrays) != len(layouts):
             return self._converted(inputs, out)
-        for array, (shape, strides, dtype) in zip(arrays, layouts):  # noqa: B905 (a keyword costs as much as a comparison)
+        for array, (shape, strides, dtype, flags) in zip(arrays, layouts):  # noqa: B905 (a keyword costs a comparison)
             if (
                 type(array) is not _ndarray
                 or array.shape != shape
-                or array.strides != strides
                 or array.dtype is not dtype
-                or not array.flags.aligned
+                or array.flags.num & flags != flags
+                or (strides is not None and array.strides != strides)
             ):
                 return self._converted(inputs, out)
         if out is None:
             return variant(arrays, self._threads or get_num_threads())
-        if not out.flags.writeable:
-            raise ValueError(_READ_ONLY)
         if variant.reads_late and any(np.may_share_memory(out, x) for x in inputs):
             return self._by_way_of_copies(inputs, [out])
         variant.run(arrays, self._threads or get_num_threads())
@@ -218,13 +223,34 @@ class Plan:
             variant = self._variants.get((layouts, outputs))
             if variant is None:
                 with kernels.backend(self._backend), num_threads(self._threads or get_num_threads()):
-                    variant = _Variant(self._function, layouts, outputs, dump, self._state, self._recompute)
+                    variant = _Variant(
+                        self._function, layouts, outputs, dump, self._state, self._recompute, self._shared, self._tuner
+                    )
+                if self._tuner is not None:
+                    self._tuner.save()
                 self._variants[layouts, outputs] = variant
                 if len(self._variants) > VARIANTS:
                     self._variants.popitem(last=False)
             self._variants.move_to_end((layouts, outputs))
             self._latest = variant
             return variant
+
+
+class _Expected(NamedTuple):
+    """What an array must be for a call to take it as it is."""
+
+    shape: tuple[int, ...]
+    strides: Strides | None  # None: the flags tell that it is in C order
+    dtype: np.dtype
+    flags: int
+
+    @classmethod
+    def like(cls, layout: ArrayLayout, flags: int = 0) -> _Expected:
+        """Such as a layout says, aligned, and with these flags."""
+        shape, strides, dtype = layout
+        if same_order(shape, strides, contiguous(shape, dtype.itemsize)):
+            return cls(shape, None, dtype, flags | _ALIGNED | _C_CONTIGUOUS)
+        return cls(shape, strides, dtype, flags | _ALIGNED)
 
 
 class _Variant:
@@ -238,6 +264,8 @@ class _Variant:
         dump: str | PathLike[str] | None,
         state: Any,
         recompute: bool,
+        shared: Shared,
+        tuner: Tuner | None,
     ):
         fixed = leaves(state)
         traced, self._result = trace(function, layouts) if state is None else trace_step(function, layouts, state)
@@ -247,13 +275,17 @@ class _Variant:
         strides = output_strides or [contiguous(shape, dtype.itemsize) for shape, dtype in shapes]
         self.outputs = [ArrayLayout(n, tuple(s), d) for (n, d), s in zip(shapes, strides, strict=True)]
         inputs = [a.strides for a in (*layouts, *fixed)]
-        self.code = Code(place(self.graph, inputs, strides, len(fixed)), layouts, self.outputs, fixed)
+        placement = place(self.graph, inputs, strides, len(fixed))
+        self.code = Code(placement, layouts, self.outputs, fixed, shared, tuner)
         self._guards = guards(traced, len(layouts))
         self._backend = kernels.get_backend()
         self._in_c = all(choice.reason is None for choice in self.code.choices)
         self._is_single = type(self._result) is Node
-        self.inputs = list(layouts) if output_strides is None else None  # of calls that give new arrays, in C order
-        self.inputs_and_output = [*layouts, *self.outputs] if self._is_single else None
+        expected = [_Expected.like(layout) for layout in layouts]
+        self.inputs = expected if output_strides is None else None  # of calls that give new arrays, in C order
+        self.inputs_and_output = None
+        if self._is_single:
+            self.inputs_and_output = [*expected, _Expected.like(self.outputs[0], _WRITEABLE)]
         self.reads_late = self.code.placement.reads_late()
         self._free = [Workspace(self.code)]
 

@@ -24,8 +24,9 @@ class Row:
     """One implementation of a kernel.
 
     `refuse(*arguments)` returns None where it serves, else the reason why not. `decline(*arguments)` says likewise
-    whether it is a good choice where the caller leaves that open. `pack(*arguments)` returns what may stand for the
-    third of them, the weights, in more calls with arrays of the same shapes and strides, or None if nothing is gained.
+    whether it is a good choice where the caller leaves that open. `pack(*arguments)` returns None, or how the
+    third of them, the weights, is packed for more calls with arrays of the same shapes and strides: an object whose
+    `pack(weights)` gives what may stand for them, and whose `key` is equal for those that make the same of them.
     """
 
     algorithm: str

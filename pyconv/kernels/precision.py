@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 PRECISIONS = ("fast", "strict")
+ROUNDS_MORE = "it rounds more than the precision asked for allows"  # why a row declines
 
 _default = "fast"
 _current: ContextVar[str | None] = ContextVar("pyconv_precision", default=None)

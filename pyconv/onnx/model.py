@@ -6,10 +6,12 @@ Everything that a file could get wrong is looked at here, before anything is all
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import onnx
@@ -19,6 +21,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoPro
 
 from pyconv.onnx.errors import ModelError
 from pyconv.onnx.tensors import Budget, to_array
+from pyconv.onnx.wire import Data, apart
 
 NESTING = 16  # graphs inside of attributes of nodes inside of …
 MEMORY_LIMIT = 4 << 30  # bytes that constants may take, unless the caller says otherwise
@@ -61,6 +64,7 @@ class Model:
     last_read: dict[str, int] = field(default_factory=dict)  # name -> the number of the last call that reads it
     memory_limit: int | None = None  # bytes that any one array may take which the model makes
     about: ModelProto = field(default_factory=ModelProto)  # who made it, and whatever they wrote into it; no graph
+    folded: WeakValueDictionary[str, np.ndarray] = field(default_factory=WeakValueDictionary)  # made of constants alone
 
 
 def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
@@ -71,7 +75,11 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
     ModelError
         If it is broken or hostile, or needs operators that nobody knows (all of them are named).
     """
-    proto, folder = _parsed(source)
+    with _parsed(source) as (proto, folder, data):
+        return _checked(proto, folder, data, memory_limit)
+
+
+def _checked(proto: ModelProto, folder: Path | None, data: Data | None, memory_limit: int | None) -> Model:
     _check_nesting(proto.graph, 0)
     _refuse_training(proto)
     if proto.functions:
@@ -86,15 +94,15 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
         raise ModelError(f"the model imports operator sets that there cannot be: {opsets}")
     _check_operators(proto.graph, opsets)
     budget = Budget(memory_limit)
-    constants = {t.name: to_array(t, folder, budget) for t in proto.graph.initializer}
+    constants = {t.name: to_array(t, folder, budget, data, i) for i, t in enumerate(proto.graph.initializer)}
     for sparse in proto.graph.sparse_initializer:
         constants[sparse.values.name] = _dense(sparse, folder, budget)
     for array in constants.values():
         array.flags.writeable = False
-    inputs = {i.name: i for i in proto.graph.input if i.name not in constants}
-    optional = {i.name: i for i in proto.graph.input if i.name in constants}
+    inputs = {i.name: _detached(i) for i in proto.graph.input if i.name not in constants}
+    optional = {i.name: _detached(i) for i in proto.graph.input if i.name in constants}
     calls = [_call(node, opsets, folder, budget) for node in proto.graph.node]
-    outputs = {o.name: o for o in proto.graph.output}
+    outputs = {o.name: _detached(o) for o in proto.graph.output}
     last_read = _check_order(calls, {*inputs, *constants}, outputs)
     return Model(inputs, optional, outputs, constants, calls, opsets, last_read, memory_limit, _about(proto))
 
@@ -112,24 +120,37 @@ def _about(proto: ModelProto) -> ModelProto:
     return about
 
 
-def _parsed(source: Any) -> tuple[ModelProto, Path | None]:
-    """The protobuf message, and the folder in which its external data may lie."""
+def _detached(message: Any) -> Any:
+    """A copy of part of a message, which would keep all of it in memory."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+@contextmanager
+def _parsed(source: Any) -> Iterator[tuple[ModelProto, Path | None, Data | None]]:
+    """The protobuf message, the folder in which its external data may lie, and the data that the message lacks."""
     if isinstance(source, ModelProto):
-        return source, None
+        yield source, None, None
+        return
     folder = None
     if isinstance(source, (str, PathLike)):
-        path = Path(fspath(source))
-        source, folder = path.read_bytes(), path.parent
-    if not isinstance(source, (bytes, bytearray, memoryview)):
+        source = Path(fspath(source))
+        folder = source.parent
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        source = bytes(source)
+    else:
         raise TypeError(f"a model must be a path, bytes or a ModelProto, not {type(source).__name__}")
-    proto = ModelProto()
-    try:
-        proto.ParseFromString(bytes(source))
-    except (DecodeError, RuntimeError) as error:
-        raise ModelError(f"this is no ONNX model, or a truncated one: {error}") from None
-    if not proto.HasField("graph"):
-        raise ModelError("this is no ONNX model: it holds no graph")
-    return proto, folder
+    with apart(source) as parts:
+        message, data = parts or (source if folder is None else source.read_bytes(), None)
+        proto = ModelProto()
+        try:
+            proto.ParseFromString(message)
+        except (DecodeError, RuntimeError) as error:
+            raise ModelError(f"this is no ONNX model, or a truncated one: {error}") from None
+        if not proto.HasField("graph"):
+            raise ModelError("this is no ONNX model: it holds no graph")
+        yield proto, folder, data
 
 
 def _graphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -190,10 +211,8 @@ def _check_operators(graph: GraphProto, opsets: dict[str, int]) -> None:
 def _call(node: NodeProto, opsets: dict[str, int], folder: Path | None, budget: Budget) -> Call:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = dict.fromkeys(name for graph in _graphs(node) for name in _captured(graph))
-    detached = NodeProto()  # a part of the whole would keep all of the file in memory
-    detached.CopyFrom(node)
     return Call(
-        detached,
+        _detached(node),
         domain,
         node.op_type,
         opsets[domain],

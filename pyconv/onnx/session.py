@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 
+from pyconv.graph.shared import Shared
 from pyconv.onnx.model import MEMORY_LIMIT, Model, read
 from pyconv.onnx.stretch import Foreign, Recorder, StaticError, Stretch
 
@@ -100,6 +101,7 @@ class Session:
         self._alive: dict[int, list[str]] = {}  # place in the model -> names from before it that are read from there on
         self._statics: dict[int, set[str]] = {}
         self._stretches: dict[int, OrderedDict[Any, Stretch | Foreign]] = {}
+        self._shared = Shared()
 
     def get_inputs(self) -> list[ValueInfo]:
         """Names, shapes and types of what a run must bring."""
@@ -186,7 +188,7 @@ class Session:
             stretch = kept.get(key)
             while stretch is None:
                 try:
-                    stretch = Recorder(self._model, position, values, statics).record(self._threads)
+                    stretch = Recorder(self._model, position, values, statics).record(self._threads, self._shared)
                 except StaticError as error:
                     statics.add(error.name)
                     key = self._key(position, values, statics)

@@ -19,6 +19,7 @@ from pyconv.graph.execute import ArrayLayout
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import contiguous
 from pyconv.graph.plan import Plan
+from pyconv.graph.shared import Shared
 from pyconv.onnx import operators  # noqa: F401  (registers them)
 from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import Call, Model
@@ -116,9 +117,10 @@ class Recorder:
         self.statics = statics  # names of those whose values may be looked at
         self.inputs: dict[str, Node] = {}  # placeholders that were asked for
         self.local: dict[str, Any] = {}  # what the recorded nodes make: nodes or arrays
+        self.fixed = set(model.constants) - values.keys()  # names of what no input decides
 
-    def record(self, threads: int | None) -> Stretch | Foreign:
-        """The stretch that begins here.
+    def record(self, threads: int | None, shared: Shared) -> Stretch | Foreign:
+        """The stretch that begins here, whose plan shares what it can with others of the model.
 
         Raises
         ------
@@ -146,7 +148,7 @@ class Recorder:
             call = self.model.calls[position]
             reference = ReferenceNode(call, self.model)
             return Foreign(self.begin, position + 1, reference, reason, self._done(call.reads, position + 1))
-        return self._stretch(position, threads)
+        return self._stretch(position, threads, shared)
 
     def _value(self, name: str) -> Any:
         """A node or an array; None for an input left out."""
@@ -169,7 +171,23 @@ class Recorder:
         return self.inputs[name]
 
     def _made(self, call: Call) -> Sequence[Any]:
-        """What a node makes, recorded; or computed, where all that it reads is known."""
+        """What a node makes, recorded; or computed, where all that it reads is known.
+
+        What constants alone decide is taken from earlier recordings while a plan still uses it, so that plans share it.
+        """
+        fixed = all(name in self.fixed for name in call.reads) and call.op_type not in RANDOM
+        known = [self.model.folded.get(name) for name in call.outputs] if fixed else [None]
+        if fixed:
+            self.fixed.update(call.outputs)
+        if all(array is not None for array in known):
+            return known
+        made = self._computed(call)
+        for name, value in zip(call.outputs, made, strict=False):
+            if fixed and name and isinstance(value, np.ndarray):
+                self.model.folded[name] = value
+        return made
+
+    def _computed(self, call: Call) -> Sequence[Any]:
         values = [self._value(name) for name in call.inputs]
         read = self.model.last_read
         wanted = max((i + 1 for i, name in enumerate(call.outputs) if name in read), default=0)
@@ -200,7 +218,7 @@ class Recorder:
                 "memory_limit would let it be"
             )
 
-    def _stretch(self, end: int, threads: int | None) -> Stretch:
+    def _stretch(self, end: int, threads: int | None, shared: Shared) -> Stretch:
         last = self.model.last_read
         wanted = {name: value for name, value in self.local.items() if last.get(name, -1) >= end}
         name_of = {id(node): name for name, node in self.inputs.items()}
@@ -216,7 +234,7 @@ class Recorder:
                 ArrayLayout(node.shape, contiguous(node.shape, node.dtype.itemsize), node.dtype)
                 for node in self.inputs.values()
             ]
-            plan = Plan(_Replay(graph), layouts, threads)
+            plan = Plan(_Replay(graph), layouts, threads, shared=shared)
         read = [name for call in self.model.calls[self.begin : end] for name in call.reads]
         return Stretch(
             self.begin,

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from pyconv.onnx.errors import ModelError
+from pyconv.onnx.wire import Data
 
 STRING = TensorProto.STRING
 _EXTERNAL = TensorProto.EXTERNAL
@@ -40,8 +41,12 @@ class Budget:
             )
 
 
-def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.ndarray:
+def to_array(
+    tensor: TensorProto, folder: Path | None, budget: Budget, data: Data | None = None, number: int = 0
+) -> np.ndarray:
     """The values of a tensor, after its size is held against the bytes that are there.
+
+    It is the initializer of this number in a file whose `data` may be read apart.
 
     Raises
     ------
@@ -68,10 +73,15 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
         raw = _external(tensor, folder, nbytes)
         inline = TensorProto(dims=shape, data_type=tensor.data_type, name=tensor.name, raw_data=raw)
         return numpy_helper.to_array(inline)
+    if data is not None and (apart := data.nbytes(number)) is not None:
+        _check_bytes(name, shape, nbytes, apart)
+        memory = data.read(number)
+        if tensor.data_type in _AS_THEY_LIE:
+            return memory.view(helper.tensor_dtype_to_np_dtype(tensor.data_type)).reshape(shape)
+        return numpy_helper.to_array(TensorProto(dims=shape, data_type=tensor.data_type, raw_data=memory.tobytes()))
     if tensor.HasField("raw_data"):
         raw = tensor.raw_data  # a copy, each time that it is asked for
-        if len(raw) != nbytes:
-            raise ModelError(f"tensor {name!r} of shape {shape} needs {nbytes:,} bytes, and has {len(raw):,}")
+        _check_bytes(name, shape, nbytes, len(raw))
         if tensor.data_type in _AS_THEY_LIE:
             return np.frombuffer(raw, helper.tensor_dtype_to_np_dtype(tensor.data_type)).reshape(shape)
     else:
@@ -82,6 +92,11 @@ def to_array(tensor: TensorProto, folder: Path | None, budget: Budget) -> np.nda
         if held != needed:
             raise ModelError(f"tensor {name!r} of shape {shape} needs {needed:,} entries, and has {held:,}")
     return numpy_helper.to_array(tensor)
+
+
+def _check_bytes(name: str, shape: tuple[int, ...], needed: int, held: int) -> None:
+    if held != needed:
+        raise ModelError(f"tensor {name!r} of shape {shape} needs {needed:,} bytes, and has {held:,}")
 
 
 def expected_bytes(data_type: int, count: int) -> int:

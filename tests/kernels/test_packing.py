@@ -61,11 +61,12 @@ def test_packed_weights_give_the_same_results(problem, order, dtype):
     packs = 0
     for weights in (w, arranged(w, "F")):
         for row in rows_for("conv", y, x, weights, b, spec):
-            packed = row.pack(y, x, weights, b, spec)
+            packing = row.pack(y, x, weights, b, spec)
             row.function(y, x, weights, b, spec)
             expected = y.copy()
             y[...] = np.nan
-            if packed is not None:
+            if packing is not None:
+                packed = packing.pack(weights)
                 assert packed.nbytes >= w.nbytes
                 packs += 1
                 row.function(y, x, packed, b, spec)
@@ -78,11 +79,11 @@ def test_packed_weights_of_backward_data(problem):
     dy, dx, w, _, spec = arrays_of(problem, "channels_last", np.float32)
     dy[...] = np.random.default_rng(4).integers(-3, 4, dy.shape)
     for row in rows_for("conv_backward_data", dx, dy, w, None, spec):
-        packed = row.pack(dx, dy, w, None, spec)
+        packing = row.pack(dx, dy, w, None, spec)
         row.function(dx, dy, w, None, spec)
         expected = dx.copy()
-        if packed is not None:
-            row.function(dx, dy, packed, None, spec)
+        if packing is not None:
+            row.function(dx, dy, packing.pack(w), None, spec)
             np.testing.assert_array_equal(dx, expected)
 
 
@@ -101,11 +102,11 @@ def test_the_epilogue_of_a_convolution(problem, order, activation):
             plain = next(r for r in KERNELS["conv"] if r.algorithm == row.algorithm)
             plain.function(expected, x, w, b, spec)
             fused._finish(expected, residual, *((activation[0], activation[1:]) if activation else ("", ())))
-            for weights in (w, row.pack(y, *arguments)):
-                if weights is not None:
-                    y[...] = np.nan
-                    row.function(y, x, weights, *arguments[2:])
-                    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
+            packing = row.pack(y, *arguments)
+            for weights in (w, *([] if packing is None else [packing.pack(w)])):
+                y[...] = np.nan
+                row.function(y, x, weights, *arguments[2:])
+                np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 8, 200])
@@ -114,10 +115,10 @@ def test_the_epilogue_of_a_linear_layer(rows):
     x, w, b, residual = (rng.standard_normal(s).astype(np.float32) for s in ((rows, 70), (45, 70), 45, (rows, 45)))
     y, expected = np.empty((rows, 45), np.float32), np.maximum(x @ w.T + b + residual, 0)
     (row,) = rows_for("fused_linear", y, x, w, b, residual, "relu")
-    for weights in (w, row.pack(y, x, w, b, residual, "relu")):
-        if weights is not None:
-            row.function(y, x, weights, b, residual, "relu")
-            np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5)
+    packing = row.pack(y, x, w, b, residual, "relu")
+    for weights in (w, *([] if packing is None else [packing.pack(w)])):
+        row.function(y, x, weights, b, residual, "relu")
+        np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5)
     assert (linear.pack_linear(y, x, w, b) is not None) == (rows == 200)
 
 
@@ -131,3 +132,36 @@ def test_a_residual_in_another_order_is_added_afterwards():
     expected = np.empty_like(y)
     kernels.run("conv", expected, x, w, b, spec)
     np.testing.assert_array_equal(y, np.maximum(expected + 1, 0))
+
+
+LAYERS = [  # c, k, kernel, spec; with images of several sizes each goes to several engines, or to one in several ways
+    (16, 40, 3, same(3)),
+    (300, 40, 3, ConvSpec((2, 2), ((1, 1),) * 2, (1, 1))),
+    (64, 256, 1, same(1)),
+    (40, 75, 3, same(3)),
+    (1, 6, 5, same(5)),
+    (21, 21, 3, ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 21)),
+]
+
+
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_weights_packed_for_one_image_size_serve_others_with_the_same_key(layer, order):
+    c, k, taps, spec = layer
+    rng = np.random.default_rng(7)
+    w = rng.integers(-3, 4, (k, c // spec.groups, taps, taps)).astype(np.float32)
+    packed, shared = {}, 0
+    for shape in ((1, 5, 5), (1, 14, 14), (3, 14, 15), (1, 30, 9), (2, 56, 56)):
+        x = arranged(rng.integers(-3, 4, (shape[0], c, *shape[1:])).astype(np.float32), order)
+        y = arranged(np.empty((shape[0], k, *spec.output_size(shape[1:], (taps, taps))), np.float32), order)
+        for row in rows_for("conv", y, x, w, None, spec):
+            packing = row.pack(y, x, w, None, spec)
+            if packing is None:
+                continue
+            own = packing.pack(w)
+            row.function(y, x, own, None, spec)
+            expected = y.copy()
+            shared += packing.key in packed
+            row.function(y, x, packed.setdefault(packing.key, own), None, spec)
+            np.testing.assert_array_equal(y, expected)
+    assert shared >= 3 or (taps, order) == (1, "C")  # where weights are read as they lie

@@ -1,5 +1,7 @@
 """Sessions: names, shapes that vary, outputs into arrays of the caller's, and nodes that fall back."""
 
+import gc
+
 import numpy as np
 import onnx
 import pytest
@@ -150,3 +152,32 @@ def test_standard_interface():
     assert not pc.onnx.supports_device("CUDA")
     outputs = pc.onnx.run_model(NETWORK, [np.ones((1, 3, 8, 8), np.float32)])
     assert outputs["y"].shape == (1, 4)
+
+
+def test_shapes_share_weights_and_what_is_made_of_them():
+    weight = np.random.default_rng(0).standard_normal((64, 64, 3, 3)).astype(np.float32)
+    model = parsed("""g (float[N, C, H, W] x) => (float[a, b, c, d] y)
+        <float[1] two = {2}, int64[4] turned = {64, 64, 3, 3}>
+        { doubled = Mul(weight, two)  w = Reshape(doubled, turned)  y = Conv<pads = [1, 1, 1, 1]>(x, w) }""")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "weight"))
+    reference = ReferenceEvaluator(model)
+    session = pc.onnx.load(model)
+    held = []
+    for shape in ((1, 64, 16, 16), (1, 64, 20, 18), (2, 64, 17, 16)):
+        x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        (y,) = session.run(None, {"x": x})
+        np.testing.assert_allclose(y, reference.run(None, {"x": x})[0], rtol=0, atol=1e-3)
+        held.append({id(h) for h in session._shared._held.values()})
+    assert held[0] == held[1] == held[2]
+    assert "w" in session._model.folded
+    session._stretches.clear()
+    gc.collect()
+    assert len(session._model.folded) == len(session._shared) == 0
+
+
+def test_constants_that_a_call_replaces_are_not_folded():
+    model = parsed("g (float[N] x, float[2] c) => (float[N] y) <float[2] c = {1, 2}> { d = Mul(c, c)  y = Add(x, d) }")
+    session, x = pc.onnx.load(model), np.zeros(2, np.float32)
+    for c, expected in ((None, [1, 4]), ([3, 4], [9, 16]), (None, [1, 4])):
+        given = {} if c is None else {"c": np.array(c, np.float32)}
+        assert session.run(None, {"x": x, **given})[0].tolist() == expected

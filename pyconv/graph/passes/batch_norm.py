@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyconv.graph.graph import Graph, is_constant
+from pyconv.graph.shared import Folded
 from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.linear import Linear
 from pyconv.ops.node import Node
@@ -32,7 +33,8 @@ def run(graph: Graph) -> Graph:
         x, w, b = conv.inputs
         assert w is not None
         bias = shift if b is None else shift + b.value * scale
-        return conv.op(x, _scaled(conv.op, w.value, scale.astype(node.dtype)), bias.astype(node.dtype))
+        folded = Node(None, (), w.shape, w.dtype, _scaled(conv.op, w.value, scale.astype(node.dtype)))
+        return conv.op(x, folded, bias.astype(node.dtype))
 
     return graph.rewrite(change)
 
@@ -46,9 +48,15 @@ def _scale_and_shift(eps, moments, weight, bias):
 
 def _scaled(op, weight, scale):
     """The weight with each output channel scaled: its first axis, or a group's second in a transposed convolution."""
+    ones = [1] * (len(weight.shape) - 2)
+    blocks = weight.shape[0], -1  # (K, everything of an output channel), scale (K, 1)
+    factors = scale.reshape(-1, 1)
     if isinstance(op, ConvBackwardData):
         groups = op.spec.groups
-        blocks = weight.reshape(groups, -1, *weight.shape[1:])  # (G, K/G, C/G, *R), scale (G, C/G)
-        scale = scale.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
-        return (blocks * scale).reshape(weight.shape)
-    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        blocks = groups, -1, *weight.shape[1:]  # (G, K/G, C/G, *R), scale (G, C/G)
+        factors = scale.reshape(groups, 1, -1, *ones)
+
+    def fill(scaled):
+        np.multiply(np.asarray(weight).reshape(blocks), factors, out=scaled.reshape(blocks))
+
+    return Folded(weight.shape, weight.dtype, fill, ("scaled", factors.shape), (weight, scale))

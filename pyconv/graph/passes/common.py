@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pyconv.graph.graph import Graph
+from pyconv.graph.shared import Folded
 from pyconv.ops.node import Node
 
 _SMALL = 64  # bytes up to which constants are compared by what they hold
@@ -29,8 +28,10 @@ def run(graph: Graph) -> Graph:
     return graph.rewrite(change)
 
 
-def _constant(array: np.ndarray) -> tuple[Any, ...]:
-    """Equal for arrays that are one and the same memory, or small and equal bit for bit."""
+def _constant(array: Any) -> tuple[Any, ...]:
+    """Equal for arrays that are one and the same memory, small and equal bit for bit, or folded alike."""
+    if isinstance(array, Folded):
+        return array.key
     if array.nbytes <= _SMALL:
         return array.shape, array.dtype, array.tobytes()
     return array.shape, array.dtype, array.strides, array.__array_interface__["data"][0]

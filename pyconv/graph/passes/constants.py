@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pyconv.graph.graph import Graph, is_constant
 from pyconv.ops.node import Node
 
@@ -13,6 +15,6 @@ def run(graph: Graph) -> Graph:
         if not all(map(is_constant, inputs)):
             return None
         assert node.op is not None
-        return Node.leaf(node.op.compute(*(None if i is None else i.value for i in inputs)), node.name)
+        return Node.leaf(node.op.compute(*(None if i is None else np.asarray(i.value) for i in inputs)), node.name)
 
     return graph.rewrite(change)

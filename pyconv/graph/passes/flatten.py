@@ -5,10 +5,13 @@ A flattened (N, C, *I) in C order would be a copy of a channels-last array; flat
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import channels_last
+from pyconv.graph.shared import Folded
 from pyconv.ops.linear import Linear
 from pyconv.ops.node import Node
 from pyconv.ops.reduce import Reshape
@@ -32,10 +35,20 @@ def run(graph: Graph) -> Graph:
         if image.shape[0] != rows.shape[0]:
             return None
         rows = Reshape(rows.shape)(Transpose((0, *range(2, image.ndim), 1))(image))
-        columns = np.moveaxis(weight.value.reshape(-1, *image.shape[1:]), 1, -1).reshape(weight.shape)
+        columns = Node(None, (), weight.shape, weight.dtype, _turned(weight.value, image.shape[1:]))
         return Linear()(rows, columns, bias)
 
     return graph.rewrite(change)
+
+
+def _turned(weight: Any, image: tuple[int, ...]) -> Folded:
+    """The weight, whose columns are an image (C, *I), with these in the order (*I, C)."""
+
+    def fill(columns: np.ndarray) -> None:
+        turned = np.moveaxis(np.asarray(weight).reshape(-1, *image), 1, -1)
+        np.copyto(columns.reshape(turned.shape), turned)
+
+    return Folded(weight.shape, weight.dtype, fill, ("turned", image), (weight,))
 
 
 def _image(node: Node) -> Node | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyconv.kernels.native.elementwise import UNARY
 from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
-from pyconv.kernels.native.packing import PackedWeights, pack, weights_pointer
+from pyconv.kernels.native.packing import PackedWeights, packing, weights_pointer
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 
@@ -39,8 +39,8 @@ def fused(problem, y, x, w, b, residual):
 
 
 def pack_conv(y, x, w, b, spec, algorithm=DIRECT):
-    """What may stand for w in `conv` from now on, or None if nothing is gained."""
-    return pack(describe(spec, x, w, y, algorithm, packed=True), FORWARD, w)
+    """How `conv` wants w packed, or None if nothing is gained."""
+    return packing(describe(spec, x, w, y, algorithm, packed=True), FORWARD)
 
 
 @fills_aligned
@@ -63,10 +63,10 @@ def conv_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
 
 
 def pack_backward_data(dx, dy, w, b, spec, algorithm=DIRECT):
-    """What may stand for w in `conv_backward_data` from now on, or None if nothing is gained."""
+    """How `conv_backward_data` wants w packed, or None if nothing is gained."""
     if spec.padding_mode != "zeros":
         return None
-    return pack(describe(spec, dx, w, dy, algorithm, packed=True), BACKWARD_DATA, w)
+    return packing(describe(spec, dx, w, dy, algorithm, packed=True), BACKWARD_DATA)
 
 
 @fills_aligned

@@ -21,7 +21,7 @@ def refuse_direct_conv(y, x, w, b, residual, spec, activation, *parameters):
 
 
 def pack_direct_conv(y, x, w, b, residual, spec, *activation):
-    """What may stand for w from now on, or None if nothing is gained."""
+    """How it wants w packed, or None if nothing is gained."""
     return conv.pack_conv(y, x, w, b, spec)
 
 
@@ -40,7 +40,7 @@ def decline_winograd_conv(y, x, w, b, residual, spec, *activation):
 
 
 def pack_winograd_conv(y, x, w, b, residual, spec, *activation):
-    """What may stand for w from now on."""
+    """How it wants w packed."""
     return winograd.pack_conv(y, x, w, b, spec)
 
 
@@ -49,7 +49,7 @@ def refuse_direct_linear(y, x, w, b, residual, activation, *parameters):
 
 
 def pack_linear(y, x, w, b, residual, *activation):
-    """What may stand for w from now on, or None if nothing is gained."""
+    """How it wants w packed, or None if nothing is gained."""
     return linear.pack_linear(y, x, w, b)
 
 

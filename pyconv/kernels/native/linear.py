@@ -7,7 +7,7 @@ from functools import lru_cache
 from pyconv.kernels.native import conv
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace_for
 from pyconv.kernels.native.loops import unsupported
-from pyconv.kernels.native.packing import PackedWeights, pack, unsupported_layer
+from pyconv.kernels.native.packing import PackedWeights, packing, unsupported_layer
 
 FEWEST_ROWS = 8  # below that the matrix is read where it lies, or not at all
 
@@ -22,8 +22,8 @@ def refuse_linear(y, x, w, b):
 
 
 def pack_linear(y, x, w, b):
-    """What may stand for w in `linear` from now on, or None if nothing is gained."""
-    return pack(_problem(x, w, y, packed=True), conv.FORWARD, w)
+    """How `linear` wants w packed, or None if nothing is gained."""
+    return packing(_problem(x, w, y, packed=True), conv.FORWARD)
 
 
 def fused_linear(y, x, w, b, residual, activation, *parameters):

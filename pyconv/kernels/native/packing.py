@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,18 +26,36 @@ class PackedWeights:
     nbytes: int
 
 
-def pack(problem: Any, pass_: int, w: np.ndarray) -> PackedWeights | None:
-    """Weights as a pass of a problem described for packed ones wants them; None if it wants them as they lie."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Packing:
+    """How a pass of a problem wants its weights."""
+
+    problem: Any
+    pass_: int
+    nbytes: int
+    key: Hashable  # equal for those that make the same of the same weights
+
+    def pack(self, w: np.ndarray) -> PackedWeights:
+        """Weights of the shape and strides that the problem was described for, packed."""
+        buffer = np.empty(self.nbytes + _ALIGNMENT, np.uint8)
+        begin = -buffer.__array_interface__["data"][0] % _ALIGNMENT
+        memory = ffi.from_buffer("char[1]", buffer[begin:])
+        threads = get_num_threads()
+        scratch = workspace(lib.pyconv_conv_workspace(self.problem, self.pass_, threads))
+        lib.pyconv_conv_pack(self.problem, self.pass_, pointer(aligned(w)), memory, scratch, threads)
+        return PackedWeights(w.shape, w.strides, w.dtype, memory, self.nbytes)
+
+
+def packing(problem: Any, pass_: int) -> Packing | None:
+    """How a pass of a problem described for packed weights wants them; None if it wants them as they lie."""
     size = lib.pyconv_conv_packed_size(problem, pass_)
     if size == 0:
         return None
-    buffer = np.empty(size + _ALIGNMENT, np.uint8)
-    begin = -buffer.__array_interface__["data"][0] % _ALIGNMENT
-    memory = ffi.from_buffer("char[1]", buffer[begin:])
-    threads = get_num_threads()
-    scratch = workspace(lib.pyconv_conv_workspace(problem, pass_, threads))
-    lib.pyconv_conv_pack(problem, pass_, pointer(aligned(w)), memory, scratch, threads)
-    return PackedWeights(w.shape, w.strides, w.dtype, memory, size)
+    p = problem[0]
+    weights = p.k, p.c, p.groups, *p.kernel, *p.w_strides, p.real_bits
+    window = *p.stride, *p.dilation, *p.pad, p.padding_mode
+    engine = pass_, p.algorithm, lib.pyconv_conv_engine(problem, pass_), int(ffi.cast("intptr_t", lib.pyconv_isa()))
+    return Packing(problem, pass_, size, (weights, window, engine, size))
 
 
 def unsupported_layer(w: np.ndarray | PackedWeights, *arrays: np.ndarray) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyconv.kernels.native import conv as direct
 from pyconv.kernels.native.library import lib
-from pyconv.kernels.precision import get_precision
+from pyconv.kernels.precision import ROUNDS_MORE, get_precision
 
 _TILE, _POINTS, _TAPS = 16, 36, 9  # outputs of a tile; numbers it is transformed to; products of one output, directly
 
@@ -38,12 +38,12 @@ def conv_backward_weights(dw, dy, x, spec):
 
 
 def pack_conv(y, x, w, b, spec):
-    """What may stand for w in `conv` from now on."""
+    """How `conv` wants w packed."""
     return direct.pack_conv(y, x, w, b, spec, direct.WINOGRAD)
 
 
 def pack_backward_data(dx, dy, w, b, spec):
-    """What may stand for w in `conv_backward_data` from now on."""
+    """How `conv_backward_data` wants w packed."""
     return direct.pack_backward_data(dx, dy, w, b, spec, direct.WINOGRAD)
 
 
@@ -89,7 +89,7 @@ def _refuse(pass_, spec, x, w, y):
 
 def _decline(dtype, out, w, spec, of_weights=False):
     if dtype != np.float32 or get_precision() == "strict":
-        return "it rounds more than the precision asked for allows"
+        return ROUNDS_MORE
     images, (height, width) = math.prod((out.shape[0], *out.shape[2:-2])), out.shape[-2:]
     tiles = images * -(-height // 4) * -(-width // 4)
     k, c = w.shape[0] // spec.groups, w.shape[1]
