@@ -119,21 +119,26 @@ typedef struct {
     int a_repeats, b_repeats;
 } binary_args;
 
-enum { SUMS, MOMENTS, PRODUCTS }; /* Σ x; mean and Σ (x - mean)²; Σ dy and Σ dy·(x - mean) */
+/* Σ x; mean and Σ (x - mean)²; Σ dy and Σ dy·(x - mean); the same of g, which is dy where low < z < high and else 0, and
+ * z = (x - mean)·scale + bias */
+enum { SUMS, MOMENTS, PRODUCTS, GATED_PRODUCTS };
 
 /* A statistic of one row, or of each of `columns` columns over `rows` rows: first and, unless SUMS, second. */
 typedef struct {
-    const void *x, *dy, *mean;
+    const void *x, *dy, *mean, *scale, *bias;
     int64_t rows, columns, x_step, dy_step;
+    double low, high;
     double *first, *second;
 } reduce_args;
 
 /* rows × columns; coefficients are one a column, or one for all where they repeat. */
 typedef struct {
     void *y;
-    const void *x, *dy, *mean, *scale, *shift, *slope;
+    const void *x, *dy, *mean, *scale, *bias, *shift, *slope;
     int64_t rows, columns, y_step, x_step, dy_step;
     int repeats;
+    int gated; /* only of the gradient, which takes the g of GATED_PRODUCTS for dy */
+    double low, high;
 } normalize_args;
 
 /* rows × columns of y = activation(y + residual), in place; the residual, which may be NULL, has the same step from row to
@@ -200,7 +205,7 @@ typedef struct {
     void (*binary)(int op, const binary_args *args);
     void (*reduce_row)(int statistic, const reduce_args *args);
     void (*reduce_columns)(int statistic, const reduce_args *args);
-    /* y = (x - mean) · scale + shift; y = (dy + shift + (x - mean) · slope) · scale */
+    /* y = (x - mean) · scale + bias; y = (dy + shift + (x - mean) · slope) · scale */
     void (*normalize)(const normalize_args *args);
     void (*normalize_backward)(const normalize_args *args);
     /* a row of n contiguous elements, of the logarithm if so told */

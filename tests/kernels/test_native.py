@@ -191,6 +191,39 @@ def test_normalization(isa, shape, order, dtype):
 
 
 @both_types
+@pytest.mark.parametrize("name", channels.FROM_ARGUMENT)
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+@pytest.mark.parametrize("shape", [(4, 35), (1, 3, 70, 80), (5, 19, 4, 3), (2, 260, 20, 11), (1, 2100, 3)])
+def test_normalization_with_an_activation(isa, shape, order, name, dtype):
+    """Forward with a residual; the two backward passes hold to those of a gradient that is an array."""
+    rng = np.random.default_rng(4)
+    x, dy, residual = (reals(rng, shape, dtype, order) for _ in range(3))
+    c, eps = shape[1], np.finfo(dtype).eps
+    moments = np.stack([rng.standard_normal(c) / 4, rng.uniform(0.5, 2, c)]).astype(dtype)
+    w, b = (rng.standard_normal(c).astype(dtype) for _ in range(2))
+    function = name, *parameters_of(name)
+    z, y, expected = (np.empty_like(x) for _ in range(3))
+    for affine in ((w, b), (None, b), (w, None), (None, None)):
+        channels.normalize(z, x, moments, *affine, 1e-5)
+        elementwise.unary(expected, z + residual, *function)
+        channels.fused_normalize(y, x, moments, *affine, residual, 1e-5, *function)
+        np.testing.assert_array_equal(y, expected)
+        channels.fused_normalize(y, x, moments, *affine, None, 1e-5, *function)
+        elementwise.unary(expected, z, *function)
+        np.testing.assert_array_equal(y, expected)
+
+        g, sums, reference = np.empty_like(x), np.empty((2, c), dtype), np.empty((2, c), dtype)
+        elementwise.unary_backward(g, dy, z, y, *function)
+        channels.fused_normalize_sums(sums, dy, x, moments, *affine, 1e-5, *function)
+        channels.normalize_sums(reference, g, x, moments, 1e-5)
+        np.testing.assert_allclose(sums, reference, rtol=0, atol=8 * eps * x.size / c)
+        dx, gradient = np.empty_like(x), np.empty_like(x)
+        channels.fused_batch_norm_backward(dx, dy, x, moments, sums, *affine, 1e-5, *function)
+        channels.batch_norm_backward(gradient, g, x, moments, sums, affine[0], 1e-5)
+        np.testing.assert_allclose(dx, gradient, rtol=0, atol=16 * eps)
+
+
+@both_types
 @pytest.mark.parametrize("power", elementwise.POWERS)
 def test_powers(isa, power, dtype):
     rng = np.random.default_rng(12)
@@ -423,6 +456,15 @@ def large_calls():
             ("normalize", y, x, channel, None, None, 1e-5),
             ("normalize_sums", np.empty((2, 70), np.float32), dy, x, channel, 1e-5),
             ("batch_norm_backward", y, dy, x, channel, channel, None, 1e-5),
+            ("fused_normalize", y, x, channel, None, None, dy, 1e-5, "silu"),
+            *(
+                call
+                for f in ("silu", "relu")
+                for call in (
+                    ("fused_normalize_sums", np.empty((2, 70), np.float32), dy, x, channel, None, None, 1e-5, f),
+                    ("fused_batch_norm_backward", y, dy, x, channel, channel, None, None, 1e-5, f),
+                )
+            ),
         ]
     a, b = reals(rng, (300, 400), np.float32), reals(rng, (500, 400), np.float32)
     rows = np.empty_like(a)
