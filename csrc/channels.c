@@ -13,9 +13,11 @@
 enum {
     PIECE_ROW = 2048,   /* elements of one channel that a row kernel sums at once */
     PIECE_COLUMNS = 64, /* rows that a column kernel sums at once */
-    CHANNELS = 128,     /* at most a task */
+    CHANNELS = 128,     /* at most a task, */
+    CHANNELS_UNIT = 16, /* and of columns a multiple of these */
     SLAB = 1 << 15,     /* elements a task, about */
-    SLABS = 64          /* at most */
+    SLABS = 64,         /* at most */
+    STRIP = 2048        /* elements that an activation's kernel takes from the one before it in L1, at least a piece's row */
 };
 
 typedef struct {
@@ -25,7 +27,7 @@ typedef struct {
     int64_t size, length, pieces_a_run, pieces; /* pieces of at most `length` elements (or rows) that a channel is cut into */
     int64_t slabs, pieces_a_slab, block, blocks; /* block: channels a task */
     int64_t outer, values;                       /* product of the outer axes; times c */
-    const char *x, *dy, *mean;
+    const char *x, *dy, *mean, *scale, *bias; /* the last two of products whose dy goes through an activation */
     double *first, *second; /* [slab][outer][channel] */
 } statistic_job;
 
@@ -35,7 +37,8 @@ static void cut_pieces(statistic_job *job) {
     job->length = p->columns ? PIECE_COLUMNS : PIECE_ROW;
     job->pieces_a_run = ceil_div(p->m, job->length);
     job->pieces = p->n * job->pieces_a_run;
-    job->block = p->columns ? CHANNELS : max_of(1, min_of(CHANNELS, SLAB / max_of(1, p->n * p->m)));
+    const int64_t equal = round_up(ceil_div(p->c, ceil_div(p->c, CHANNELS)), CHANNELS_UNIT);
+    job->block = p->columns ? equal : max_of(1, min_of(CHANNELS, SLAB / max_of(1, p->n * p->m)));
     job->blocks = ceil_div(p->c, job->block);
     job->outer = p->outer[0] * p->outer[1] * p->outer[2];
     job->values = job->outer * p->c;
@@ -43,12 +46,59 @@ static void cut_pieces(statistic_job *job) {
     job->pieces_a_slab = ceil_div(job->pieces, job->slabs);
 }
 
-enum { COEFFICIENTS = 3 }; /* of normalization: scale, shift and slope, a real a channel each */
+/* Of normalization, a real a channel each: y = x̂ · w + b is (x - mean) · SCALE + BIAS, and dx has a SHIFT and a SLOPE too. */
+enum { SCALE, BIAS, SHIFT, SLOPE, COEFFICIENTS };
 
+/* Coefficients come first, then sums. */
 size_t pyconv_channels_workspace(const pyconv_channels *p) {
     statistic_job job = {.p = p};
     cut_pieces(&job);
-    return (size_t)max_of(2 * job.slabs * job.values, COEFFICIENTS * p->c) * sizeof(double);
+    return (size_t)(2 * job.slabs * job.values + COEFFICIENTS * p->c) * sizeof(double);
+}
+
+static char *coefficients(const pyconv_channels *p, void *workspace, int kind) {
+    return (char *)workspace + kind * p->c * (p->real_bits / 8);
+}
+
+static double *sums_in(const pyconv_channels *p, void *workspace) { return (double *)workspace + COEFFICIENTS * p->c; }
+
+static double inverse_deviation(const pyconv_channels *p, const void *moments, int64_t c) {
+    return 1 / sqrt(get(moments, p->c + c, p->real_bits / 8) + p->eps);
+}
+
+/* Writes SCALE, and BIAS where there is no b; returns where the bias stands. */
+static const char *set_affine(const pyconv_channels *p, const void *moments, const void *w, const void *b, void *workspace) {
+    const int64_t size = p->real_bits / 8;
+    char *scale = coefficients(p, workspace, SCALE), *bias = coefficients(p, workspace, BIAS);
+    for (int64_t c = 0; c < p->c; c++) {
+        set(scale, c, size, inverse_deviation(p, moments, c) * (w ? get(w, c, size) : 1));
+        set(bias, c, size, 0);
+    }
+    return b ? b : bias;
+}
+
+/* Whether an activation's derivative is 1 between low and high and 0 elsewhere, which kernels take on the fly. */
+static int is_gate(const pyconv_channels *p) { return p->activation == PYCONV_RELU || p->activation == PYCONV_HARDTANH; }
+static double low_of(const pyconv_channels *p) { return p->activation == PYCONV_RELU ? 0 : p->parameters[0]; }
+static double high_of(const pyconv_channels *p) { return p->activation == PYCONV_RELU ? INFINITY : p->parameters[1]; }
+
+/* g = dy · f'(z) for the rows and columns of `args`, dense, where z = (x - mean) · scale + bias is what f was applied to. */
+static void through_activation(const pyconv_channels *p, const kernel_table *table, const normalize_args *args, char *g) {
+    char z[STRIP * sizeof(double)] __attribute__((aligned(64)));
+    const int64_t size = p->real_bits / 8, columns = args->columns, strip = STRIP / columns;
+    for (int64_t row = 0; row < args->rows; row += strip) {
+        normalize_args part = *args;
+        part.rows = min_of(strip, args->rows - row);
+        part.x = (const char *)args->x + row * args->x_step * size;
+        part.y = z;
+        part.y_step = columns;
+        table->normalize(&part);
+        const char *dy = (const char *)args->dy + row * args->dy_step * size;
+        const int64_t rows = args->dy_step == columns ? 1 : part.rows, n = part.rows / rows * columns; /* of one call */
+        for (int64_t i = 0; i < rows; i++)
+            table->unary_backward((int)p->activation, g + (row * columns + i * n) * size, dy + i * args->dy_step * size,
+                                  z + i * n * size, z + i * n * size, n, p->parameters);
+    }
 }
 
 /* How many elements of a channel pieces [from, to) hold. */
@@ -68,7 +118,7 @@ static void merge(int statistic, double *first, double *second, int64_t seen, co
             second[c] += seen ? part_second[c] + step * step * weight : part_second[c];
         } else {
             first[c] += part_first[c];
-            if (statistic == PRODUCTS) second[c] += part_second[c];
+            if (statistic != SUMS) second[c] += part_second[c];
         }
     }
 }
@@ -83,6 +133,7 @@ static void add_pieces(const statistic_job *job, int64_t begin, int64_t end, int
         const int64_t n = piece / job->pieces_a_run, m = piece % job->pieces_a_run * job->length;
         const int64_t count = min_of(job->length, p->m - m);
         double part_first[CHANNELS], part_second[CHANNELS];
+        char gradient[PIECE_COLUMNS * CHANNELS * sizeof(double)] __attribute__((aligned(64))); /* or a row of PIECE_ROW */
         reduce_args args = {.x = job->x + (n * x_step[0] + c * x_step[1] + m * x_step[2]) * job->size,
                             .rows = p->columns ? count : 1,
                             .columns = p->columns ? channels : count,
@@ -90,9 +141,28 @@ static void add_pieces(const statistic_job *job, int64_t begin, int64_t end, int
                             .dy_step = dy_step[2],
                             .first = part_first,
                             .second = part_second};
-        if (job->statistic == PRODUCTS) {
+        if (job->statistic >= PRODUCTS) {
             args.dy = job->dy + (n * dy_step[0] + c * dy_step[1] + m * dy_step[2]) * job->size;
             args.mean = job->mean + c * job->size;
+            args.scale = job->scale + c * job->size;
+            args.bias = job->bias + c * job->size;
+            args.low = low_of(p);
+            args.high = high_of(p);
+        }
+        if (job->statistic == PRODUCTS && p->activation >= 0) {
+            const normalize_args normalized = {.x = args.x,
+                                               .dy = args.dy,
+                                               .mean = args.mean,
+                                               .scale = args.scale,
+                                               .bias = args.bias,
+                                               .rows = args.rows,
+                                               .columns = args.columns,
+                                               .x_step = args.x_step,
+                                               .dy_step = args.dy_step,
+                                               .repeats = !p->columns};
+            through_activation(p, job->table, &normalized, gradient);
+            args.dy = gradient;
+            args.dy_step = args.columns;
         }
         if (p->columns) job->table->reduce_columns(job->statistic, &args);
         else job->table->reduce_row(job->statistic, &args);
@@ -122,12 +192,12 @@ static void slab_task(void *context, int64_t i, int worker) {
 }
 
 /* The first `values` of job->first and job->second become the statistic. */
-static void run_statistic(statistic_job *job, double *workspace, int threads) {
+static void run_statistic(statistic_job *job, void *workspace, int threads) {
     const pyconv_channels *p = job->p;
     cut_pieces(job);
     job->table = pyconv_table((int)p->real_bits);
-    job->first = workspace;
-    job->second = workspace + job->slabs * job->values;
+    job->first = sums_in(p, workspace);
+    job->second = job->first + job->slabs * job->values;
     threads = pyconv_threads_for(p->n * job->values * p->m * job->size * (job->dy ? 2 : 1), threads);
     pyconv_parallel_for(job->slabs * job->blocks * job->outer, threads, slab_task, job);
     int64_t seen = elements_of(job, 0, min_of(job->pieces, job->pieces_a_slab));
@@ -157,13 +227,12 @@ void pyconv_moments(const pyconv_channels *p, const void *x, void *moments, void
     }
 }
 
-static double inverse_deviation(const pyconv_channels *p, const void *moments, int64_t c) {
-    return 1 / sqrt(get(moments, p->c + c, p->real_bits / 8) + p->eps);
-}
-
-void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, void *sums,
-                           void *workspace, int threads) {
+void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *w,
+                           const void *b, void *sums, void *workspace, int threads) {
     statistic_job job = {.p = p, .statistic = PRODUCTS, .x = x, .dy = dy, .mean = moments};
+    job.bias = set_affine(p, moments, w, b, workspace);
+    job.scale = coefficients(p, workspace, SCALE);
+    if (is_gate(p)) job.statistic = GATED_PRODUCTS;
     run_statistic(&job, workspace, threads);
     for (int64_t c = 0; c < p->c; c++) {
         set(sums, c, job.size, job.first[c]);
@@ -177,33 +246,68 @@ typedef struct {
     int backward;
     int64_t size, length, runs; /* runs of `length` elements that a channel of an image is cut into, or rows of all channels */
     int64_t units, units_a_task;
-    const char *x, *dy, *mean, *slope, *scale, *shift;
+    const char *x, *dy, *mean, *scale, *bias, *shift, *slope, *residual;
     char *y;
 } normalize_job;
+
+/* Rows and columns that fit into a strip. */
+static void normalize_strip(const normalize_job *job, normalize_args *args, const char *residual) {
+    const pyconv_channels *p = job->p;
+    if (!job->backward) {
+        const finish_args finish = {.y = args->y,
+                                    .residual = residual,
+                                    .rows = args->rows,
+                                    .columns = args->columns,
+                                    .step = args->y_step,
+                                    .activation = (int)p->activation,
+                                    .parameters = p->parameters};
+        job->table->normalize(args);
+        if (residual || p->activation >= 0) job->table->finish(&finish);
+        return;
+    }
+    char gradient[STRIP * sizeof(double)] __attribute__((aligned(64)));
+    args->gated = is_gate(p);
+    args->low = low_of(p);
+    args->high = high_of(p);
+    if (p->activation >= 0 && !args->gated) {
+        through_activation(p, job->table, args, gradient);
+        args->dy = gradient;
+        args->dy_step = args->columns;
+    }
+    job->table->normalize_backward(args);
+}
 
 static void normalize_unit(const normalize_job *job, int64_t unit) {
     const pyconv_channels *p = job->p;
     const int64_t size = job->size, m = unit % job->runs * job->length, count = min_of(job->length, p->m - m);
-    const int64_t plane = unit / job->runs, c = p->columns ? 0 : plane % p->c, n = p->columns ? 0 : plane / p->c;
+    const int64_t plane = unit / job->runs, channel = p->columns ? 0 : plane % p->c, n = p->columns ? 0 : plane / p->c;
     const int64_t *x_step = p->x_strides, *dy_step = p->dy_strides, *y_step = p->y_strides;
-    normalize_args args = {.y = job->y + (n * y_step[0] + c * y_step[1] + m * y_step[2]) * size,
-                           .x = job->x + (n * x_step[0] + c * x_step[1] + m * x_step[2]) * size,
-                           .mean = job->mean + c * size,
-                           .scale = job->scale + c * size,
-                           .shift = job->shift + c * size,
-                           .rows = p->columns ? count : 1,
-                           .columns = p->columns ? p->c : count,
-                           .y_step = y_step[2],
-                           .x_step = x_step[2],
-                           .dy_step = dy_step[2],
-                           .repeats = !p->columns};
-    if (!job->backward) {
-        job->table->normalize(&args);
-        return;
-    }
-    args.dy = job->dy + (n * dy_step[0] + c * dy_step[1] + m * dy_step[2]) * size;
-    args.slope = job->slope + c * size;
-    job->table->normalize_backward(&args);
+    const int64_t all_rows = p->columns ? count : 1, all_columns = p->columns ? p->c : count;
+    const int64_t columns = min_of(all_columns, STRIP), rows = STRIP / columns;
+    const int64_t x_at = n * x_step[0] + channel * x_step[1] + m * x_step[2];
+    const int64_t dy_at = n * dy_step[0] + channel * dy_step[1] + m * dy_step[2];
+    const int64_t y_at = n * y_step[0] + channel * y_step[1] + m * y_step[2];
+    for (int64_t row = 0; row < all_rows; row += rows)
+        for (int64_t column = 0; column < all_columns; column += columns) {
+            const int64_t c = p->columns ? column : channel, y = y_at + row * y_step[2] + column;
+            normalize_args args = {.y = job->y + y * size,
+                                   .x = job->x + (x_at + row * x_step[2] + column) * size,
+                                   .mean = job->mean + c * size,
+                                   .scale = job->scale + c * size,
+                                   .bias = job->bias + c * size,
+                                   .rows = min_of(rows, all_rows - row),
+                                   .columns = min_of(columns, all_columns - column),
+                                   .y_step = y_step[2],
+                                   .x_step = x_step[2],
+                                   .dy_step = dy_step[2],
+                                   .repeats = !p->columns};
+            if (job->backward) {
+                args.dy = job->dy + (dy_at + row * dy_step[2] + column) * size;
+                args.shift = job->shift + c * size;
+                args.slope = job->slope + c * size;
+            }
+            normalize_strip(job, &args, job->residual ? job->residual + y * size : 0);
+        }
 }
 
 static void normalize_task(void *context, int64_t i, int worker) {
@@ -222,39 +326,29 @@ static void run_normalize(normalize_job *job, int threads) {
     job->runs = ceil_div(p->m, job->length);
     job->units = job->runs * (p->columns ? 1 : p->n * p->c);
     job->units_a_task = p->columns ? 1 : SLAB / job->length;
-    threads = pyconv_threads_for(p->n * p->c * p->m * job->size * (job->backward ? 3 : 2), threads);
+    threads = pyconv_threads_for(p->n * p->c * p->m * job->size * (job->backward || job->residual ? 3 : 2), threads);
     pyconv_parallel_for(ceil_div(job->units, job->units_a_task), threads, normalize_task, job);
 }
 
-/* Where the coefficients of one kind begin in the workspace. */
-static char *coefficients(const pyconv_channels *p, void *workspace, int kind) {
-    return (char *)workspace + kind * p->c * (p->real_bits / 8);
-}
-
-void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b, void *y,
-                      void *workspace, int threads) {
-    const int64_t size = p->real_bits / 8;
-    char *scale = coefficients(p, workspace, 0), *shift = coefficients(p, workspace, 1);
-    for (int64_t c = 0; c < p->c; c++) {
-        set(scale, c, size, inverse_deviation(p, moments, c) * (w ? get(w, c, size) : 1));
-        set(shift, c, size, 0);
-    }
-    normalize_job job = {.p = p, .x = x, .mean = moments, .scale = scale, .shift = b ? b : shift, .y = y};
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b,
+                      const void *residual, void *y, void *workspace, int threads) {
+    normalize_job job = {.p = p, .x = x, .mean = moments, .residual = residual, .y = y};
+    job.bias = set_affine(p, moments, w, b, workspace);
+    job.scale = coefficients(p, workspace, SCALE);
     run_normalize(&job, threads);
 }
 
 void pyconv_batch_norm_backward(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *sums,
-                                const void *w, void *dx, void *workspace, int threads) {
+                                const void *w, const void *b, void *dx, void *workspace, int threads) {
     const int64_t size = p->real_bits / 8;
     const double count = (double)(p->n * p->m);
-    char *scale = coefficients(p, workspace, 0), *shift = coefficients(p, workspace, 1), *slope = coefficients(p, workspace, 2);
+    char *shift = coefficients(p, workspace, SHIFT), *slope = coefficients(p, workspace, SLOPE);
+    normalize_job job = {.p = p, .backward = 1, .x = x, .dy = dy, .mean = moments, .slope = slope, .shift = shift, .y = dx};
+    job.bias = set_affine(p, moments, w, b, workspace);
+    job.scale = coefficients(p, workspace, SCALE);
     for (int64_t c = 0; c < p->c; c++) {
-        const double inverse = inverse_deviation(p, moments, c);
-        set(scale, c, size, inverse * (w ? get(w, c, size) : 1));
         set(shift, c, size, -get(sums, c, size) / count);
-        set(slope, c, size, -get(sums, p->c + c, size) * inverse / count);
+        set(slope, c, size, -get(sums, p->c + c, size) * inverse_deviation(p, moments, c) / count);
     }
-    normalize_job job = {.p = p, .backward = 1, .x = x, .dy = dy, .mean = moments, .slope = slope, .scale = scale,
-                         .shift = shift, .y = dx};
     run_normalize(&job, threads);
 }

@@ -113,6 +113,19 @@ typedef struct {
     int in_pairs; /* each lane of y is two elements, with the same taps and places one apart (not of argmax); y_lane is 2 */
 } pool_args;
 
+#define MOST_SPREAD_TAPS 64
+
+/* The gradient of maxima over windows that do not overlap, for rows of pixels: tap t of a pixel's window, of which lanes of x
+ * and dx are contiguous, is offset[t] from the first. From pixel to pixel x_step and dy_step elements, from row to row x_row
+ * and dy_row. */
+typedef struct {
+    const void *x, *dy;
+    void *dx;
+    const int64_t *offset;
+    int64_t taps, rows, pixels, lanes, x_row, dy_row, x_step, dy_step;
+    int spills; /* what is written behind a pixel's lanes is written after it, and may be written wrong at first */
+} spread_args;
+
 /* rows × columns of y = f(a, b); an operand that repeats is one element a row. Steps lead from row to row. */
 typedef struct {
     void *y;
@@ -121,21 +134,26 @@ typedef struct {
     int a_repeats, b_repeats;
 } binary_args;
 
-enum { SUMS, MOMENTS, PRODUCTS }; /* Σ x; mean and Σ (x - mean)²; Σ dy and Σ dy·(x - mean) */
+/* Σ x; mean and Σ (x - mean)²; Σ dy and Σ dy·(x - mean); the same of g, which is dy where low < z < high and else 0, and
+ * z = (x - mean)·scale + bias */
+enum { SUMS, MOMENTS, PRODUCTS, GATED_PRODUCTS };
 
 /* A statistic of one row, or of each of `columns` columns over `rows` rows: first and, unless SUMS, second. */
 typedef struct {
-    const void *x, *dy, *mean;
+    const void *x, *dy, *mean, *scale, *bias;
     int64_t rows, columns, x_step, dy_step;
+    double low, high;
     double *first, *second;
 } reduce_args;
 
 /* rows × columns; coefficients are one a column, or one for all where they repeat. */
 typedef struct {
     void *y;
-    const void *x, *dy, *mean, *scale, *shift, *slope;
+    const void *x, *dy, *mean, *scale, *bias, *shift, *slope;
     int64_t rows, columns, y_step, x_step, dy_step;
     int repeats;
+    int gated; /* only of the gradient, which takes the g of GATED_PRODUCTS for dy */
+    double low, high;
 } normalize_args;
 
 /* rows × columns of y = activation(y + residual), in place; the residual, which may be NULL, has the same step from row to
@@ -194,6 +212,10 @@ typedef struct {
     /* y[p·step + c·channel_step] = base + place, or -1 for place -1 */
     void (*pool_number)(int64_t *y, int64_t step, int64_t channel_step, const void *place, int64_t base, int64_t pixels,
                         int64_t channels);
+    /* dx = dy at a window's maximum, the first of equals, the last NaN, and 0 at its other taps; of taps in pairs, which are
+     * neighbours, at least a vector of pixels two apart, and one lane */
+    void (*pool_spread)(const spread_args *args);
+    void (*pool_spread_pairs)(const spread_args *args);
     void (*finish)(const finish_args *args);
     void (*dot)(const dot_args *args);
     /* n contiguous elements of y = f(x), of dx = dy · f'(x) */
@@ -202,7 +224,7 @@ typedef struct {
     void (*binary)(int op, const binary_args *args);
     void (*reduce_row)(int statistic, const reduce_args *args);
     void (*reduce_columns)(int statistic, const reduce_args *args);
-    /* y = (x - mean) · scale + shift; y = (dy + shift + (x - mean) · slope) · scale */
+    /* y = (x - mean) · scale + bias; y = (dy + shift + (x - mean) · slope) · scale */
     void (*normalize)(const normalize_args *args);
     void (*normalize_backward)(const normalize_args *args);
     /* a row of n contiguous elements, of the logarithm if so told */

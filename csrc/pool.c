@@ -7,11 +7,12 @@
  *
  * The backward pass of an average is a sum over the outputs that look at an input: its windows are the forward ones, turned.
  * In that of a maximum each input claims the outputs that have their maximum there; where it would have to ask many, the
- * outputs are added to where their maxima are.
+ * outputs are added to where their maxima are. Windows that do not overlap are simpler (pool_spread.c).
  *
  * Tiles depend on the problem alone and no sum crosses one, so that results do not depend on the number of threads.
  */
 #include "pool_job.h"
+#include "pool_spread.h"
 #include "threads.h"
 
 static box reach_of(const window axis[SPATIAL], const box *outputs) {
@@ -154,7 +155,8 @@ void pyconv_max_pool_indices(const pyconv_pool *p, const void *x, int64_t *indic
 }
 
 void pyconv_max_pool_backward(const pyconv_pool *p, const void *dy, const void *x, void *dx, void *workspace, int threads) {
-    solve(p, PYCONV_MAX_POOL_BACKWARD, x, dy, dx, workspace, threads);
+    if (pool_can_spread(p)) pool_spread(p, dy, x, dx, threads);
+    else solve(p, PYCONV_MAX_POOL_BACKWARD, x, dy, dx, workspace, threads);
 }
 
 void pyconv_avg_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads) {

@@ -2,7 +2,7 @@
 #include "pyconv.h"
 #include "threads.h"
 
-enum { ARGUMENTS = 8 };
+enum { ARGUMENTS = 12 };
 
 #define NUMBER(i) ((int)(intptr_t)a[i])
 
@@ -32,10 +32,12 @@ static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
         case PYCONV_CALL_WHERE: pyconv_where(a[0], a[1], a[2], a[3], a[4], threads); break;
         case PYCONV_CALL_SUM: pyconv_sum(a[0], a[1], a[2], a[3], threads); break;
         case PYCONV_CALL_MOMENTS: pyconv_moments(a[0], a[1], a[2], a[3], threads); break;
-        case PYCONV_CALL_NORMALIZE: pyconv_normalize(a[0], a[1], a[2], a[3], a[4], a[5], a[6], threads); break;
-        case PYCONV_CALL_NORMALIZE_SUMS: pyconv_normalize_sums(a[0], a[1], a[2], a[3], a[4], a[5], threads); break;
+        case PYCONV_CALL_NORMALIZE: pyconv_normalize(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads); break;
+        case PYCONV_CALL_NORMALIZE_SUMS:
+            pyconv_normalize_sums(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads);
+            break;
         case PYCONV_CALL_BATCH_NORM_BACKWARD:
-            pyconv_batch_norm_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], threads);
+            pyconv_batch_norm_backward(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], threads);
             break;
         case PYCONV_CALL_SOFTMAX: pyconv_softmax(a[0], NUMBER(1), a[2], a[3], threads); break;
         case PYCONV_CALL_SOFTMAX_BACKWARD: pyconv_softmax_backward(a[0], NUMBER(1), a[2], a[3], a[4], threads); break;

@@ -141,6 +141,8 @@ typedef struct {
     int64_t x_outer[3], out_strides[4]; /* of a sum: out_strides are those of outer and c */
     int64_t columns, real_bits;
     double eps;
+    int64_t activation; /* of a normalization: a function of one variable (above), or -1 */
+    double parameters[2];
 } pyconv_channels;
 
 size_t pyconv_channels_workspace(const pyconv_channels *p);
@@ -149,15 +151,17 @@ size_t pyconv_channels_workspace(const pyconv_channels *p);
 void pyconv_sum(const pyconv_channels *p, const void *x, void *out, void *workspace, int threads);
 /* moments (2, c) = mean and variance, Σ (x - mean)² / (n m), of each channel. */
 void pyconv_moments(const pyconv_channels *p, const void *x, void *moments, void *workspace, int threads);
-/* y = x̂ · w + b with x̂ = (x - mean) / √(variance + eps); w and b may be NULL. */
-void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b, void *y,
-                      void *workspace, int threads);
-/* sums (2, c) = Σ dy and Σ dy · x̂ of each channel. */
-void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, void *sums,
-                           void *workspace, int threads);
-/* dx = w / √(variance + eps) · (dy - Σ dy / (n m) - x̂ · Σ dy · x̂ / (n m)), strides of dx as y's; w may be NULL. */
+/* y = f(x̂ · w + b + residual) with x̂ = (x - mean) / √(variance + eps) and f the activation; w, b and the residual, which lies
+ * as y does but not in the same place, may be NULL. */
+void pyconv_normalize(const pyconv_channels *p, const void *x, const void *moments, const void *w, const void *b,
+                      const void *residual, void *y, void *workspace, int threads);
+/* sums (2, c) = Σ g and Σ g · x̂ of each channel, where g = dy · f'(x̂ · w + b), or dy without an activation. Its derivative
+ * must be one that is taken from the argument alone. */
+void pyconv_normalize_sums(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *w,
+                           const void *b, void *sums, void *workspace, int threads);
+/* dx = w / √(variance + eps) · (g - Σ g / (n m) - x̂ · Σ g · x̂ / (n m)), strides of dx as y's; w and b may be NULL. */
 void pyconv_batch_norm_backward(const pyconv_channels *p, const void *dy, const void *x, const void *moments, const void *sums,
-                                const void *w, void *dx, void *workspace, int threads);
+                                const void *w, const void *b, void *dx, void *workspace, int threads);
 
 /* Softmax of each of `rows` rows of n contiguous elements, or its logarithm; steps lead from row to row. */
 typedef struct {
@@ -207,8 +211,8 @@ enum {
     PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK
 };
 typedef struct {
-    int64_t value[8];
-    int32_t segment[8];
+    int64_t value[12];
+    int32_t segment[12];
     int64_t function;
 } pyconv_call;
 

@@ -31,6 +31,7 @@ typedef double NAME(real_type);
 #include "normalize.h"
 #include "softmax.h"
 #include "pool.h"
+#include "spread.h"
 
 const kernel_table TABLE_NAME = {
     .lanes = LANES,
@@ -59,6 +60,8 @@ const kernel_table TABLE_NAME = {
     .pool_claim = NAME(pool_claim),
     .pool_scatter = NAME(pool_scatter),
     .pool_number = NAME(pool_number),
+    .pool_spread = NAME(pool_spread),
+    .pool_spread_pairs = NAME(pool_spread_pairs),
     .finish = NAME(finish),
     .dot = NAME(dot),
     .unary = NAME(unary),

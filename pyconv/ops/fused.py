@@ -1,4 +1,4 @@
-"""Convolution and linear layer with their epilogue: bias, sum with a residual, activation. Made by a pass over graphs.
+"""Convolution, linear layer and normalization with an epilogue: bias, sum with a residual, activation. Made by passes.
 
 y = f(x ∗ w + b + residual), each part but the first optional. Gradients are taken before ops are fused, so there are
 no gradient rules here.
@@ -47,3 +47,47 @@ class FusedLinear(Op):
 
     def allocate(self, x, w, b=None, residual=None):
         return np.empty(*self.infer(x, w))
+
+
+@dataclass(frozen=True, slots=True)
+class FusedNormalize(Op):
+    """`Normalize` or `BatchNorm` with an epilogue."""
+
+    eps: float
+    activation: str = ""
+    parameters: tuple[float, ...] = ()
+    kernel: ClassVar[str] = "fused_normalize"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
+
+    def attributes(self, *inputs):
+        return (self.eps, self.activation, *self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedNormalizeSums(Op):
+    """`NormalizeSums` of g = dy · f'(x̂ · w + b), which is never an array: inputs dy, x, moments, w, b."""
+
+    eps: float
+    activation: str
+    parameters: tuple[float, ...] = ()
+    kernel: ClassVar[str] = "fused_normalize_sums"
+
+    def infer(self, dy, x, moments, w=None, b=None):
+        return (2, x.shape[1]), x.dtype
+
+    def attributes(self, *inputs):
+        return (self.eps, self.activation, *self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedBatchNormBackward(Op):
+    """`BatchNormBackward` of g = dy · f'(x̂ · w + b): inputs dy, x, moments, sums, w, b."""
+
+    eps: float
+    activation: str
+    parameters: tuple[float, ...] = ()
+    kernel: ClassVar[str] = "fused_batch_norm_backward"
+    in_place: ClassVar[tuple[int, ...]] = (1,)
+
+    def attributes(self, *inputs):
+        return (self.eps, self.activation, *self.parameters)

@@ -139,6 +139,11 @@ def rows(rng, dtype):
         run("moments", np.empty_like(channel), x)
         run("normalize", out, x, channel, channel[0].copy(), channel[1].copy(), 1e-5)
         run("normalize_sums", np.empty_like(channel), dy, x, channel, 1e-5)
+        for name in ("relu", "gelu"):
+            affine = channel[0].copy(), channel[1].copy(), 1e-5, name
+            run("fused_normalize", out, x, channel, *affine[:2], dy, *affine[2:])
+            run("fused_normalize_sums", np.empty_like(channel), dy, x, channel, *affine)
+            run("fused_batch_norm_backward", out, dy, x, channel, channel.copy(), *affine)
         run("batch_norm_backward", out, dy, x, channel, channel, None, 1e-5)
     for m, i, o in ((8, 1, 1), (9, 17, 33), (31, 5, 16)):
         x, w, dy = (rng.standard_normal(s).astype(dtype) for s in ((m, i), (o, i), (m, o)))

@@ -191,6 +191,39 @@ def test_normalization(isa, shape, order, dtype):
 
 
 @both_types
+@pytest.mark.parametrize("name", channels.FROM_ARGUMENT)
+@pytest.mark.parametrize("order", ["C", "channels_last"])
+@pytest.mark.parametrize("shape", [(4, 35), (1, 3, 70, 80), (5, 19, 4, 3), (2, 260, 20, 11), (1, 2100, 3)])
+def test_normalization_with_an_activation(isa, shape, order, name, dtype):
+    """Forward with a residual; the two backward passes hold to those of a gradient that is an array."""
+    rng = np.random.default_rng(4)
+    x, dy, residual = (reals(rng, shape, dtype, order) for _ in range(3))
+    c, eps = shape[1], np.finfo(dtype).eps
+    moments = np.stack([rng.standard_normal(c) / 4, rng.uniform(0.5, 2, c)]).astype(dtype)
+    w, b = (rng.standard_normal(c).astype(dtype) for _ in range(2))
+    function = name, *parameters_of(name)
+    z, y, expected = (np.empty_like(x) for _ in range(3))
+    for affine in ((w, b), (None, b), (w, None), (None, None)):
+        channels.normalize(z, x, moments, *affine, 1e-5)
+        elementwise.unary(expected, z + residual, *function)
+        channels.fused_normalize(y, x, moments, *affine, residual, 1e-5, *function)
+        np.testing.assert_array_equal(y, expected)
+        channels.fused_normalize(y, x, moments, *affine, None, 1e-5, *function)
+        elementwise.unary(expected, z, *function)
+        np.testing.assert_array_equal(y, expected)
+
+        g, sums, reference = np.empty_like(x), np.empty((2, c), dtype), np.empty((2, c), dtype)
+        elementwise.unary_backward(g, dy, z, y, *function)
+        channels.fused_normalize_sums(sums, dy, x, moments, *affine, 1e-5, *function)
+        channels.normalize_sums(reference, g, x, moments, 1e-5)
+        np.testing.assert_allclose(sums, reference, rtol=0, atol=8 * eps * x.size / c)
+        dx, gradient = np.empty_like(x), np.empty_like(x)
+        channels.fused_batch_norm_backward(dx, dy, x, moments, sums, *affine, 1e-5, *function)
+        channels.batch_norm_backward(gradient, g, x, moments, sums, affine[0], 1e-5)
+        np.testing.assert_allclose(dx, gradient, rtol=0, atol=16 * eps)
+
+
+@both_types
 @pytest.mark.parametrize("power", elementwise.POWERS)
 def test_powers(isa, power, dtype):
     rng = np.random.default_rng(12)
@@ -306,6 +339,10 @@ POOLINGS = {  # name: (shape, spec), such that every way through csrc/pool*.c is
     "doubled columns": ((1, 3, 90, 33), PoolSpec((31, 3), (1, 1), ((15, 15), (1, 1)), (1, 1), False, False)),
     "doubled both": ((1, 18, 50, 60), PoolSpec((30, 25), (1, 1), ((3, 0), (0, 7)), (1, 1))),
     "planes": ((5, 40, 4, 4), PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1))),
+    "few channels": ((2, 6, 10, 12), PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1))),
+    "rest": ((2, 11, 9, 7), PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1))),
+    "gaps": ((2, 20, 12, 23), PoolSpec((2, 3), (4, 4), ((1, 0),) * 2, (1, 1))),
+    "pairs and gaps": ((2, 3, 12, 37), PoolSpec((1, 2), (3, 2), ((0, 0),) * 2, (1, 1))),
     "tiles": ((1, 33, 70, 90), PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1))),
     "wide stride": ((2, 3, 11, 80), PoolSpec((3, 3), (3, 3), ((1, 0),) * 2, (1, 1), True)),
     "volume": ((1, 3, 6, 7, 40), PoolSpec((2, 2, 2), (2, 2, 2), ((1, 0),) * 3, (1, 1, 1))),
@@ -423,6 +460,15 @@ def large_calls():
             ("normalize", y, x, channel, None, None, 1e-5),
             ("normalize_sums", np.empty((2, 70), np.float32), dy, x, channel, 1e-5),
             ("batch_norm_backward", y, dy, x, channel, channel, None, 1e-5),
+            ("fused_normalize", y, x, channel, None, None, dy, 1e-5, "silu"),
+            *(
+                call
+                for f in ("silu", "relu")
+                for call in (
+                    ("fused_normalize_sums", np.empty((2, 70), np.float32), dy, x, channel, None, None, 1e-5, f),
+                    ("fused_batch_norm_backward", y, dy, x, channel, channel, None, None, 1e-5, f),
+                )
+            ),
         ]
     a, b = reals(rng, (300, 400), np.float32), reals(rng, (500, 400), np.float32)
     rows = np.empty_like(a)

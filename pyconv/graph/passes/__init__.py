@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pyconv.graph.graph import Graph
 from pyconv.graph.passes import (
+    activated,
     batch_norm,
     common,
     constants,
@@ -29,6 +30,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "pooled": pooled.run,
     "flatten": flatten.run,
     "epilogue": epilogue.run,
+    "activated": activated.run,
     "unused": unused.run,
     "sooner": sooner.run,
 }

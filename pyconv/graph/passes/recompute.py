@@ -17,11 +17,12 @@ from math import inf
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import VIEWS
 from pyconv.ops.elementwise import Add, Cast, Div, Maximum, Minimum, Mul, Sub, Unary, Where
+from pyconv.ops.fused import FusedNormalize
 from pyconv.ops.node import Node
 from pyconv.ops.norm import BatchNorm, Normalize
 from pyconv.ops.random import DropoutMask
 
-CHEAP = (Add, Sub, Mul, Div, Maximum, Minimum, Where, Cast, Unary, Normalize, BatchNorm, DropoutMask)
+CHEAP = (Add, Sub, Mul, Div, Maximum, Minimum, Where, Cast, Unary, Normalize, BatchNorm, FusedNormalize, DropoutMask)
 LEAST_SHARE = 1 / 1000  # of the largest sum: smaller arrays are not worth a step
 LONGEST = 6  # ops in a row: two residual sums with what comes before and after each
 

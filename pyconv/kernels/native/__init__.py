@@ -82,6 +82,11 @@ KERNELS = {
     "sum": (Row("vector", channels.sum, channels.refuse_sum),),
     "moments": (Row("vector", channels.moments, channels.refuse_moments),),
     "normalize": (Row("vector", channels.normalize, channels.refuse_normalize),),
+    "fused_normalize": (Row("vector", channels.fused_normalize, channels.refuse_fused_normalize),),
+    "fused_normalize_sums": (Row("vector", channels.fused_normalize_sums, channels.refuse_fused_normalize_sums),),
+    "fused_batch_norm_backward": (
+        Row("vector", channels.fused_batch_norm_backward, channels.refuse_fused_batch_norm_backward),
+    ),
     "normalize_sums": (Row("vector", channels.normalize_sums, channels.refuse_normalize_sums),),
     "batch_norm_backward": (Row("vector", channels.batch_norm_backward, channels.refuse_batch_norm_backward),),
     "softmax": (Row("vector", softmax.softmax, softmax.refuse),),

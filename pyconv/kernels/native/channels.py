@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from pyconv.kernels.native.elementwise import UNARY
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace
 from pyconv.kernels.native.loops import axes_of, by_stride, merged, unsupported
+
+FROM_ARGUMENT = (  # activations whose derivative C takes from x; ReLU's may be taken from x as well as from y
+    *("relu", "leaky_relu", "clip", "hardtanh", "elu", "softplus", "gelu", "gelu_tanh", "silu", "mish"),
+    *("hardsigmoid", "hardswish"),
+)
 
 
 def sum(y, x, axes, keepdims):
@@ -33,32 +39,80 @@ def refuse_moments(out, x):
 
 def normalize(y, x, moments, w, b, eps):
     """y = (x - mean) / √(variance + eps) · w + b."""
-    problem = _describe(eps, x.itemsize, x.shape, x.strides, y.strides)
-    call(lib.pyconv_normalize, problem, *map(pointer, (x, moments, w, b, y)), _memory(problem))
+    fused_normalize(y, x, moments, w, b, None, eps, "")
 
 
 def refuse_normalize(y, x, moments, w, b, eps):
     return _refuse((x, y), moments, w, b)
 
 
+def fused_normalize(y, x, moments, w, b, residual, eps, activation, *parameters):
+    """y = f((x - mean) / √(variance + eps) · w + b + residual)."""
+    function = _function(activation, parameters)
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, y.strides, function=function)
+    call(lib.pyconv_normalize, problem, *map(pointer, (x, moments, w, b, residual, y)), _memory(problem))
+
+
+def refuse_fused_normalize(y, x, moments, w, b, residual, eps, activation, *parameters):
+    if activation and (activation not in UNARY or activation == "power"):
+        return f"it has no {activation}"
+    if residual is None:
+        return _refuse((x, y), moments, w, b)
+    steps = zip(y.shape, y.strides, residual.strides, strict=True)
+    if any(n > 1 and step != other for n, step, other in steps):
+        return "the residual does not lie as the result does"
+    return unsupported(x, residual) or _refuse((x, y), moments, w, b)
+
+
 def normalize_sums(out, dy, x, moments, eps):
     """out (2, C) = per channel the sum of dy and the sum of dy · x̂."""
-    problem = _describe(eps, x.itemsize, x.shape, x.strides, x.strides, dy.strides)
-    call(lib.pyconv_normalize_sums, problem, *map(pointer, (dy, x, moments, out)), _memory(problem))
+    fused_normalize_sums(out, dy, x, moments, None, None, eps, "")
 
 
 def refuse_normalize_sums(out, dy, x, moments, eps):
     return _refuse((x, x, dy), out, moments)
 
 
+def fused_normalize_sums(out, dy, x, moments, w, b, eps, activation, *parameters):
+    """`normalize_sums` of dy · f'(x̂ · w + b)."""
+    function = _function(activation, parameters)
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, x.strides, dy.strides, function=function)
+    call(lib.pyconv_normalize_sums, problem, *map(pointer, (dy, x, moments, w, b, out)), _memory(problem))
+
+
+def refuse_fused_normalize_sums(out, dy, x, moments, w, b, eps, activation, *parameters):
+    return _refuse_backward(activation) or _refuse((x, x, dy), out, moments, w, b)
+
+
 def batch_norm_backward(dx, dy, x, moments, sums, w, eps):
     """dx = w / √(variance + eps) · (dy - mean(dy) - x̂ · mean(dy · x̂))."""
-    problem = _describe(eps, x.itemsize, x.shape, x.strides, dx.strides, dy.strides)
-    call(lib.pyconv_batch_norm_backward, problem, *map(pointer, (dy, x, moments, sums, w, dx)), _memory(problem))
+    fused_batch_norm_backward(dx, dy, x, moments, sums, w, None, eps, "")
 
 
 def refuse_batch_norm_backward(dx, dy, x, moments, sums, w, eps):
     return _refuse((x, dx, dy), moments, sums, w)
+
+
+def fused_batch_norm_backward(dx, dy, x, moments, sums, w, b, eps, activation, *parameters):
+    """`batch_norm_backward` of dy · f'(x̂ · w + b)."""
+    function = _function(activation, parameters)
+    problem = _describe(eps, x.itemsize, x.shape, x.strides, dx.strides, dy.strides, function=function)
+    call(lib.pyconv_batch_norm_backward, problem, *map(pointer, (dy, x, moments, sums, w, b, dx)), _memory(problem))
+
+
+def refuse_fused_batch_norm_backward(dx, dy, x, moments, sums, w, b, eps, activation, *parameters):
+    return _refuse_backward(activation) or _refuse((x, dx, dy), moments, sums, w, b)
+
+
+def _function(activation, parameters):
+    """The number of an activation (-1: none) and its parameters, as C has them."""
+    first, second = (*map(float, parameters), 0.0, 0.0)[:2]
+    return UNARY.get(activation, -1), first, second
+
+
+def _refuse_backward(activation):
+    """C makes an activation's argument anew, and takes the derivative from that alone."""
+    return None if activation in FROM_ARGUMENT else f"it has no derivative of {activation}"
 
 
 def _memory(problem):
@@ -80,11 +134,14 @@ def _refuse(arrays, *coefficients):
 
 
 @lru_cache(maxsize=1024)
-def _describe(eps, itemsize, shape, *strides):
+def _describe(eps, itemsize, shape, *strides, function=(-1, 0.0, 0.0)):
     """A `pyconv_channels` for arrays x, y and dy of one shape (N, C, …), or the reason why there is none."""
     axes = axes_of(shape, strides, itemsize)
     channels = axes.pop(1)
-    return _problem(eps, itemsize, shape, channels, by_stride(axes), 1)
+    problem = _problem(eps, itemsize, shape, channels, by_stride(axes), 1)
+    if not isinstance(problem, str):
+        problem.activation, *problem.parameters = function
+    return problem
 
 
 def _sum_problem(y, x, axes, keepdims):

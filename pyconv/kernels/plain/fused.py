@@ -1,5 +1,7 @@
 """Fused kernels part by part, each by the best row of the current backend; what a backend without better rows runs."""
 
+import numpy as np
+
 from pyconv import kernels
 
 
@@ -13,6 +15,33 @@ def fused_linear(y, x, w, b, residual, activation, *parameters):
     """y = f(x · wᵀ + b + residual); overwrites y."""
     kernels.run("linear", y, x, w, b)
     _epilogue(y, residual, activation, parameters)
+
+
+def fused_normalize(y, x, moments, w, b, residual, eps, activation, *parameters):
+    """y = f(x̂ · w + b + residual); overwrites y."""
+    kernels.run("normalize", y, x, moments, w, b, eps)
+    _epilogue(y, residual, activation, parameters)
+
+
+def fused_normalize_sums(out, dy, x, moments, w, b, eps, activation, *parameters):
+    """out (2, C) = per channel Σ g and Σ g · x̂ of g = dy · f'(x̂ · w + b); overwrites out."""
+    g = _through_activation(dy, x, moments, w, b, eps, activation, parameters)
+    kernels.run("normalize_sums", out, g, x, moments, eps)
+
+
+def fused_batch_norm_backward(dx, dy, x, moments, sums, w, b, eps, activation, *parameters):
+    """dx = w / √(variance + eps) · (g - mean(g) - x̂ · mean(g · x̂)), g = dy · f'(x̂ · w + b); overwrites dx."""
+    g = _through_activation(dy, x, moments, w, b, eps, activation, parameters)
+    kernels.run("batch_norm_backward", dx, g, x, moments, sums, w, eps)
+
+
+def _through_activation(dy, x, moments, w, b, eps, activation, parameters):
+    """dy · f'(x̂ · w + b)."""
+    z, y, g = (np.empty_like(x) for _ in range(3))
+    kernels.run("normalize", z, x, moments, w, b, eps)
+    kernels.run("unary", y, z, activation, *parameters)
+    kernels.run("unary_backward", g, dy, z, y, activation, *parameters)
+    return g
 
 
 def _epilogue(y, residual, activation, parameters):
