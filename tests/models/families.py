@@ -1,4 +1,4 @@
-"""A small network of every family, which takes images of two channels and tells three classes apart."""
+"""A small network of every family, and chains of a few layers: they take two channels and tell three classes apart."""
 
 from pyconv import models, nn
 from pyconv.models.convnext import ConvNeXt
@@ -22,6 +22,8 @@ FAMILIES = {
     "unet": (lambda: models.create("unet", 3, 2, width=4, batch_norm=True), 32),
     "vgg11_bn": (lambda: models.create("vgg11_bn", 3, 2, hidden=8), 32),
 }
+CHAINS = {"lenet5": 28, "digitsnet": 8, "mnistnet": 28, "catnet": 32, "cifarnet": 16}
+NETWORKS = {**FAMILIES, **{name: (lambda name=name: models.create(name, 3, 2), size) for name, size in CHAINS.items()}}
 
 
 def smooth_(model):

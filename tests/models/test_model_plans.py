@@ -4,17 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
-from families import FAMILIES, smooth_
+from families import NETWORKS, smooth_
 
 import pyconv as pc
 import pyconv.functional as F
-from pyconv import kernels, models, nn, optim
+from pyconv import kernels, nn, optim
 from pyconv.graph.tree import leaves
 from pyconv.train.step import Inputs, TrainingStep
 from pyconv.train.stepper import Compiled, Eager
 
-CHAINS = {"lenet5": 28, "digitsnet": 8, "mnistnet": 28, "catnet": 32, "cifarnet": 16}
-NETWORKS = {**FAMILIES, **{name: (lambda name=name: models.create(name, 3, 2), size) for name, size in CHAINS.items()}}
 BACKENDS = ("native", "numba", "im2col")
 # Of the largest number among the arrays that are compared: some hold nothing but rounding errors, such as the gradient
 # of a bias before a normalization. Passes reorder sums, dozens of which follow each other.
