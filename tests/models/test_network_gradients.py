@@ -93,6 +93,7 @@ def by_hand(model, x):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("one_torch_thread")
 def test_pytorch(name):
     torch = pytest.importorskip("torch")
     model, x = made(name, batch=2)
