@@ -54,6 +54,28 @@ def _torch_conv(torch: Any, op: Any, training: bool) -> Any:
     return lambda x, w, b=None: F.conv2d(x, w, b, s.stride, padding, s.dilation, s.groups)
 
 
+def _torch_conv_transpose(torch: Any, op: Any, training: bool) -> Any:
+    F, s, size = torch.nn.functional, op.spec, op.input_size
+    padding = tuple(begin for begin, _ in s.padding)
+
+    def call(x: Any, w: Any, b: Any = None) -> Any:
+        axes = zip(size, x.shape[2:], w.shape[2:], s.stride, padding, s.dilation, strict=True)
+        more = [i - ((o - 1) * t - 2 * p + d * (r - 1) + 1) for i, o, r, t, p, d in axes]
+        return F.conv_transpose2d(x, w, b, s.stride, padding, more, s.groups, s.dilation)
+
+    return call
+
+
+def _torch_pad(torch: Any, op: Any, training: bool) -> Any:
+    sides = [n for pair in reversed(op.pads) for n in pair]
+    return lambda x: torch.nn.functional.pad(x, sides, op.mode, op.value)
+
+
+def _torch_slice(torch: Any, op: Any, training: bool) -> Any:
+    slices = tuple(slice(start, start + count * step, step) for start, count, step in op.ranges)
+    return lambda x: x[slices]
+
+
 def _torch_norm(torch: Any, op: Any, training: bool) -> Any:
     F = torch.nn.functional
     return lambda x, moments, w=None, b=None: F.batch_norm(x, moments[0], moments[1], w, b, training, 0.1, op.eps)
@@ -80,6 +102,7 @@ def _torch_unary(torch: Any, op: Any, training: bool) -> Any:
 
 TORCH_OPS: dict[str, Callable[[Any, Any, bool], Callable[..., Any]]] = {
     "Conv": _torch_conv,
+    "ConvBackwardData": _torch_conv_transpose,
     "Normalize": _torch_norm,
     "MaxPool": _torch_pool("max"),
     "AvgPool": _torch_pool("avg"),
@@ -88,4 +111,8 @@ TORCH_OPS: dict[str, Callable[[Any, Any, bool], Callable[..., Any]]] = {
     "Add": lambda torch, op, training: torch.add,
     "Mul": lambda torch, op, training: torch.mul,
     "Reshape": lambda torch, op, training: lambda x: x.reshape(op.shape),
+    "Transpose": lambda torch, op, training: lambda x: x.permute(op.axes),
+    "Concat": lambda torch, op, training: lambda *arrays: torch.cat(arrays, op.axis),
+    "Pad": _torch_pad,
+    "Slice": _torch_slice,
 }

@@ -4,26 +4,19 @@ import warnings
 
 import numpy as np
 import pytest
-from families import FAMILIES
+from families import NETWORKS, smooth_
 
 import pyconv as pc
 import pyconv.functional as F
-from pyconv import kernels, models, nn, optim
+from pyconv import kernels, nn, optim
 from pyconv.graph.tree import leaves
 from pyconv.train.step import Inputs, TrainingStep
 from pyconv.train.stepper import Compiled, Eager
 
-CHAINS = {"lenet5": 28, "digitsnet": 8, "mnistnet": 28, "catnet": 32, "cifarnet": 16}
-SMALL = ("lenet5", "digitsnet", "mnistnet", "resnet20", "airbench94", "alexnet", "vgg11_bn", "squeezenet1_1")
-NETWORKS = {**FAMILIES, **{name: (lambda name=name: models.create(name, 3, 2), size) for name, size in CHAINS.items()}}
-# The graph is the same in all backends: where they run it op by op, a network of each kind of block shows it.
-STEPS = [("native", name) for name in NETWORKS]
-STEPS += [(backend, name) for backend in ("numba", "im2col") for name in ("lenet5", "resnet20", "unet")]
+BACKENDS = ("native", "numba", "im2col")
 # Of the largest number among the arrays that are compared: some hold nothing but rounding errors, such as the gradient
-# of a bias before a normalization. Normalizations over the four values of a channel that are left of small images
-# enlarge what float32 rounds, and dozens of them follow each other in a backward pass.
+# of a bias before a normalization. Passes reorder sums, dozens of which follow each other.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
-GRADIENTS = {"float64": 1e-10, "float32": 1e-2}
 
 
 def use(backend):
@@ -40,7 +33,7 @@ def made(name, dtype):
     for module in model.modules():
         if hasattr(module, "rng_state"):
             module.rng_state = np.array([7, 0], np.uint64)
-    x = np.random.default_rng(0).standard_normal((4, 2, size, size)).astype(dtype)
+    x = np.random.default_rng(0).standard_normal((2, 2, size, size)).astype(dtype)
     return model, x
 
 
@@ -51,29 +44,33 @@ def assert_close(ours, expected, tolerance, what):
         assert np.abs(np.subtract(a, b, dtype=np.float64)).max(initial=0) <= bound, what
 
 
-@pytest.mark.parametrize("backend", ["native", "numba", "im2col"])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_inference(name, backend):
-    for dtype in TOLERANCE if backend == "native" else ["float64"]:
+def test_inference(name, backend, dtype):
+    model, x = made(name, dtype)
+    model.eval()
+    with use(backend), pc.compile(model, x) as plan:
+        assert_close(plan(x), model(x), TOLERANCE[dtype], dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_step_of_training(name, backend, dtype):
+    """Loss, parameters, buffers and gradients (which the momentum is at first) after one step."""
+    after = []
+    for engine in (Eager(), Compiled()):
         model, x = made(name, dtype)
-        model.eval()
-        with use(backend), pc.compile(model, x) as plan:
-            assert_close(plan(x), model(x), TOLERANCE[dtype], dtype)
-
-
-@pytest.mark.parametrize(("backend", "name"), STEPS)
-def test_step_of_training(backend, name):
-    for dtype in TOLERANCE if name in SMALL else ["float64"]:
-        after = []
-        for engine in (Eager(), Compiled()):
-            model, x = made(name, dtype)
-            step = TrainingStep(model.train(), cost, optim.SGD(lr=1e-3, momentum=0.9))
-            with warnings.catch_warnings(), use(backend):
-                warnings.simplefilter("error")  # a step that cannot be compiled warns and runs op by op
-                loss, _, state = engine.run(step, step.state(), Inputs(x, np.array([0, 2, 1, 0])))
-            after.append((loss, state["params"], state["buffers"], state["optimizer"]["momentum"]))
-        for part, bound in enumerate((*[TOLERANCE[dtype]] * 3, GRADIENTS[dtype])):
-            assert_close(after[1][part], after[0][part], bound, (part, dtype))
+        if dtype == "float32":
+            smooth_(model)
+        step = TrainingStep(model.train(), cost, optim.SGD(lr=1e-3, momentum=0.9))
+        with warnings.catch_warnings(), use(backend):
+            warnings.simplefilter("error")  # a step that cannot be compiled warns and runs op by op
+            loss, _, state = engine.run(step, step.state(), Inputs(x, np.array([0, 2])))
+        after.append((loss, state["params"], state["buffers"], state["optimizer"]["momentum"]))
+    for what, expected, ours in zip(("loss", "parameters", "buffers", "gradients"), *after, strict=True):
+        assert_close(ours, expected, TOLERANCE[dtype], what)
 
 
 def cost(output, target):

@@ -199,8 +199,8 @@ def convnext_tiny(s, x):
         return x.permute(0, 2, 3, 1)
 
     x = first(layer_norm("features.0.1", last(conv(s, "features.0.0", x, 4, 0))))
-    for stage, depth in enumerate((3, 3, 9, 3)):
-        for i in range(depth):
+    for stage in range(4):
+        for i in range(count(s, f"features.{2 * stage + 1}.")):
             name = f"features.{2 * stage + 1}.{i}"
             y = layer_norm(f"{name}.block.2", last(conv(s, f"{name}.block.0", x)))
             y = dense(s, f"{name}.block.5", T.gelu(dense(s, f"{name}.block.3", y)))
