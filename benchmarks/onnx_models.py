@@ -1,9 +1,10 @@
 """ONNX models beside ONNX Runtime and OpenVINO: latency, loading, first call, memory.
 
-    python benchmarks/onnx_models.py [--models resnet50,rapidocr-det] [--seconds 2] [--rounds 3] [--threads 2]
+    python benchmarks/onnx_models.py [--models resnet50,rapidocr-det] [--seconds 1] [--threads 2]
 
-Each engine runs in a process of its own that sleeps while another is timed; they take turns, and the least of the lower
-quartiles counts. Models are onnx's light_* networks with random weights and, where it is installed, RapidOCR's.
+Times are taken in turns as `pyconv bench` takes them (`pyconv/bench/timing.py`). Loading, the first call and the memory
+that both take are those of one more process, which does nothing else. Models are onnx's light_* networks with random
+weights and, where it is installed, RapidOCR's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ import argparse
 import multiprocessing
 import sys
 import tempfile
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+
+from pyconv.bench.engines import missing
+from pyconv.bench.timing import environment, race, started
 
 RAPIDOCR = {
     "rapidocr-cls": ("ch_ppocr_mobile_v2.0_cls_mobile", (6, 3, 48, 192)),
@@ -25,52 +31,94 @@ RAPIDOCR = {
 }
 
 
-def pyconv_session(path, threads):
-    import pyconv as pc
+@dataclass(frozen=True)
+class Model:
+    """A file, and the shape of its only input."""
 
-    session = pc.onnx.load(path, threads=threads)
-    (name,) = (i.name for i in session.get_inputs())
-    return lambda x: session.run(None, {name: x})
+    name: str
+    path: str
+    shape: tuple[int, ...]
 
-
-def onnxruntime_session(path, threads):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})
+    def arrays(self):
+        return {"x": np.random.default_rng(0).standard_normal(self.shape, np.float32)}
 
 
-def openvino_session(path, threads):
-    import openvino
+class Pyconv:
+    """Ours, as `pc.onnx.load` gives it."""
 
-    core = openvino.Core()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(path, "CPU", settings).create_infer_request()
-    return lambda x: request.infer([x])
+    name, peer, module = "pyconv", False, "pyconv.onnx"
+
+    def unavailable(self):
+        return missing(self.module.partition(".")[0])
+
+    def start(self, threads):
+        self.threads = threads
+        import_module(self.module)
+
+    def refuse(self, model, pass_):
+        return None
+
+    def prepare(self, model, pass_, arrays):
+        run = self.session(model.path)
+        return lambda: run(arrays["x"])
+
+    def session(self, path):
+        """A function of the input."""
+        session = import_module(self.module).load(path, threads=self.threads)
+        (name,) = (i.name for i in session.get_inputs())
+        return lambda x: session.run(None, {name: x})
 
 
-ENGINES = {"pyconv": pyconv_session, "onnxruntime": onnxruntime_session, "openvino": openvino_session}
+class OnnxRuntime(Pyconv):
+    name, peer, module = "onnxruntime", True, "onnxruntime"
+
+    def session(self, path):
+        onnxruntime = import_module(self.module)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = self.threads, 3
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda x: session.run(None, {name: x})
 
 
-def worker(engine, path, shape, threads, pipe):
-    """Load, call once, then time calls whenever told for how long."""
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    __import__(engine if engine != "pyconv" else "pyconv.onnx")
-    begin, before = perf_counter(), resident()
-    run = ENGINES[engine](path, threads)
+class OpenVino(Pyconv):
+    name, peer, module = "openvino", True, "openvino"
+
+    def session(self, path):
+        core = import_module(self.module).Core()
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        request = core.compile_model(path, "CPU", settings).create_infer_request()
+        return lambda x: request.infer([x])
+
+
+ENGINES = (Pyconv(), OnnxRuntime(), OpenVino())
+
+
+def alone(engine, model, threads):
+    """Seconds of loading and of the first call, and the bytes that a process of its own has more after them."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_measure, args=(theirs, engine, model, threads), daemon=True)
+    with environment(threads):
+        process.start()
+    theirs.close()
+    found = ours.recv()
+    process.join()
+    return found
+
+
+def _measure(pipe, engine, model, threads):
+    engine.start(threads)
+    x = model.arrays()["x"]
+    before, begin = resident(), perf_counter()
+    run = engine.session(model.path)
     loaded = perf_counter()
     run(x)
     pipe.send((loaded - begin, perf_counter() - loaded, resident() - before))
-    while seconds := pipe.recv():
-        times = []
-        while sum(times) < seconds or len(times) < 3:
-            begin = perf_counter()
-            run(x)
-            times.append(perf_counter() - begin)
-        pipe.send(float(np.quantile(times, 0.25)))
 
 
 def resident():
@@ -78,60 +126,49 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def measured(path, shape, given):
-    """engine -> (load, first call, resident bytes, warm call), in seconds."""
-    context, found, running = multiprocessing.get_context("spawn"), {}, {}
-    for engine in [e for e in ENGINES if find_spec(e)]:
-        pipe, theirs = context.Pipe()
-        process = context.Process(target=worker, args=(engine, path, shape, given.threads, theirs), daemon=True)
-        process.start()
-        found[engine], running[engine] = pipe.recv(), (process, pipe)
-    best = dict.fromkeys(running, np.inf)
-    for _ in range(given.rounds):
-        for engine, (_, pipe) in running.items():
-            pipe.send(given.seconds)
-            best[engine] = min(best[engine], pipe.recv())
-    for process, pipe in running.values():
-        pipe.send(0)
-        process.join()
-    return {engine: (*found[engine], best[engine]) for engine in running}
-
-
 def models(folder, chosen):
-    """(name, path, input shape) of each model, written to a folder."""
+    """Each model, those of the onnx package written to a folder."""
     from pyconv.bench import light
 
     for name in light.NAMES:
         if not chosen or name in chosen:
             proto = light.network(name)
             held = {t.name for t in proto.graph.initializer}
-            shape = [d.dim_value for i in proto.graph.input if i.name not in held for d in i.type.tensor_type.shape.dim]
+            (shape,) = (
+                tuple(d.dim_value for d in i.type.tensor_type.shape.dim)
+                for i in proto.graph.input
+                if i.name not in held
+            )
             path = Path(folder) / f"{name}.onnx"
             path.write_bytes(proto.SerializeToString())
-            yield name, str(path), shape
+            yield Model(name, str(path), shape)
     if find_spec("rapidocr"):
         trained = Path(find_spec("rapidocr").origin).parent / "models"
         for name, (file, shape) in RAPIDOCR.items():
             if not chosen or name in chosen:
-                yield name, str(trained / f"{file}.onnx"), shape
+                yield Model(name, str(trained / f"{file}.onnx"), shape)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--models", default="", help="names, comma-separated (default: all)")
-    arguments.add_argument("--seconds", type=float, default=1.0, help="time an engine gets a round (%(default)s)")
-    arguments.add_argument("--rounds", type=int, default=3, help="rounds (%(default)s)")
+    arguments.add_argument("--seconds", type=float, default=1.0, help="time an engine gets a model (%(default)s)")
     arguments.add_argument("--threads", type=int, default=2, help="threads of each engine (%(default)s)")
     given = arguments.parse_args()
+    engines = [engine for engine in ENGINES if engine.unavailable() is None]
     print("| model | engine | call, ms | ratio | first call, ms | load, ms | memory, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, path, shape in models(folder, set(filter(None, given.models.split(",")))):
-            found = measured(path, shape, given)
-            peer = min((call for engine, (*_, call) in found.items() if engine != "pyconv"), default=np.nan)
-            for engine, (load, first, memory, call) in found.items():
-                times = f"{1e3 * call:.2f} | {peer / call:.2f} | {1e3 * first:.1f} | {1e3 * load:.1f}"
-                print(f"| {name} | {engine} | {times} | {memory / 1e6:.0f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder, started(engines, given.threads) as workers:
+        for model in models(folder, set(filter(None, given.models.split(",")))):
+            found = race(workers, model, "inference", given.seconds, [])
+            peer = min((m.seconds for m in found if m.peer and m.seconds), default=np.nan)
+            for engine, m in zip(engines, found, strict=True):
+                if m.seconds is None:
+                    print(f"| {model.name} | {engine.name} | {m.note} | | | | |", flush=True)
+                    continue
+                load, first, memory = alone(engine, model, given.threads)
+                times = f"{1e3 * m.seconds:.2f} | {peer / m.seconds:.2f} | {1e3 * first:.1f} | {1e3 * load:.1f}"
+                print(f"| {model.name} | {engine.name} | {times} | {memory / 1e6:.0f} |", flush=True)
     return 0
 
 

@@ -23,3 +23,13 @@ def backend(request):
     if reason is not None:
         pytest.skip(f"backend {request.param} is not available: {reason}")
     return request.param
+
+
+@pytest.fixture
+def one_torch_thread():
+    """PyTorch's threads spin while they wait for each other, which takes seconds where others use the cores too."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

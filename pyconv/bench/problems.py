@@ -17,6 +17,7 @@ import zlib
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from importlib import import_module
 
 import numpy as np
 
@@ -372,7 +373,12 @@ SHORT = (
 
 
 def find(name: str) -> Problem:
-    """The problem of that name; `name@N` is `name` at batch N (listed or not), `name@small` its scaled form."""
+    """The problem of that name; `name@N` is `name` at batch N (listed or not), `name@small` its scaled form.
+
+    `random/S.I` is drawn: see `drawn.py`.
+    """
+    if (random := import_module("pyconv.bench.drawn").find(name)) is not None:
+        return random
     base, _, variant = name.partition("@")
     if name in PROBLEMS:
         return PROBLEMS[name]

@@ -145,6 +145,20 @@ def summary(report: Report, references: set[str] | None = None) -> str:
     return "\n".join(lines)
 
 
+def slower(report: Report, references: set[str] | None = None) -> str:
+    """Of our best engine a pass: geometric mean and least ratio, and where the best reference is quicker."""
+    best: dict[str, dict[str, float]] = defaultdict(dict)
+    for (problem, pass_, _), ratio in report.ratios(references).items():
+        best[pass_][problem] = max(ratio, best[pass_].get(problem, 0.0))
+    lines = [f"{'our best engine':<18}{'problems':>9}{'mean':>8}{'least':>8}{'below 1':>9}"]
+    for pass_, found in best.items():
+        mean = math.exp(sum(map(math.log, found.values())) / len(found))
+        below = sorted((ratio, problem) for problem, ratio in found.items() if ratio < 1)
+        lines.append(f"{pass_:<18}{len(found):>9}{mean:>8.2f}{min(found.values()):>8.2f}{len(below):>9}")
+        lines += [f"  {ratio:.2f}  {problem:<14}{find(problem)}" for ratio, problem in below]
+    return "\n".join(lines)
+
+
 def _duration(seconds: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= scale:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyconv._extras import require
-from pyconv.bench import engines, networks, problems, report, session
+from pyconv.bench import drawn, engines, networks, problems, report, session
 from pyconv.bench.peak import peak_flops
 from pyconv.kernels.threads import get_num_threads
 
@@ -21,6 +21,7 @@ examples:
   pyconv bench --problems depthwise,convnext/dw96.7x7@16 --peers torch,torch-cl
   pyconv bench --problems '*' --peers none --baseline im2col --seconds 0.1 --no-check
   pyconv bench --networks 'lenet5*,resnet50@1' --peers torch,onnxruntime --json networks.json
+  pyconv bench --random 200 --seed 1 --passes forward,backward --no-check --json random.json
   pyconv bench --problems short --compare old.json      (exit code 1 if a ratio fell by more than 10 %)
 """
 
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOBS",
         help=f"whole networks instead of layers: times, memory, compilation; of {', '.join(networks.NETWORKS)} (all)",
     )
+    parser.add_argument("--random", type=int, metavar="N", help="N layers drawn at random instead of named ones")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which layers --random draws (%(default)s)")
     ours, peers, passes = (", ".join(names) for names in (engines.BACKENDS, engines.PEERS, problems.PASSES))
     parser.add_argument(
         "--backends", metavar="GLOBS", help=f"of {ours} (default: all); for networks native, numba, im2col (native)"
@@ -71,10 +74,11 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code: 0, or 1 if a ratio fell or an engine of ours failed."""
     if args.networks is not None:
         return _networks(args)
+    random = _drawn(args)
     if args.list:
-        _list(problems.select(args.problems) if args.problems else problems.PROBLEMS.values())
+        _list(random or (problems.select(args.problems) if args.problems else problems.PROBLEMS.values()))
         return 0
-    chosen = problems.select(args.problems or "short")
+    chosen = random or problems.select(args.problems or "short")
     passes = _passes(args.passes or "forward,backward", problems.PASSES)
     _check_numbers(args)
     old = report.Report.load(args.compare) if args.compare else None
@@ -100,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         problem = by_name[measurements[0].problem]
         print(report.table(problem, measurements, facts["peak_flops"], references), end="\n\n", flush=True)
     print(report.summary(new, references))
+    if random:
+        print(report.slower(new, references))
     if args.json:
         new.save(args.json)
     if args.png:
@@ -111,6 +117,18 @@ def run(args: argparse.Namespace) -> int:
     for regression in fallen:
         print(f"regression: {regression}", file=sys.stderr)
     return 1 if failed or fallen else 0
+
+
+def _drawn(args: argparse.Namespace) -> list[problems.Problem]:
+    """The layers of --random; none without it."""
+    if args.random is None:
+        return []
+    if args.problems:
+        raise ValueError("--random draws problems: leave out --problems")
+    for name, value, least in (("random", args.random, 1), ("seed", args.seed, 0)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    return [drawn.drawn(args.seed, index) for index in range(args.random)]
 
 
 def _networks(args: argparse.Namespace) -> int:

@@ -7,19 +7,14 @@ from pyconv.bench.curves import Curves, batches, curves
 from pyconv.bench.networks import Network
 
 
+@pytest.mark.usefixtures("one_torch_thread")
 @pytest.mark.parametrize(("model", "size", "exact_steps"), [("resnet20", 16, 3), ("mobilenet_v2", 32, 1)])
 def test_as_far_from_float64_as_pytorch(model, size, exact_steps):
     """Rounding grows with each step; before it has, a wrong gradient shows, which moves the next loss by percents.
 
     MobileNetV2 normalizes eight values a channel here, so that its second loss is PyTorch's to two digits only.
     """
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more spin while they wait for each other
-    try:
-        found = curves(Network(model, 8, 3, size, 10, ("training",)), 20)
-    finally:
-        torch.set_num_threads(threads)
+    found = curves(Network(model, 8, 3, size, 10, ("training",)), 20)
     np.testing.assert_allclose(found.ours[:exact_steps], found.exact[:exact_steps], rtol=1e-4)
     for end in (4, 20):
         ours, theirs = found.errors(0, end)

@@ -77,6 +77,30 @@ def test_run_asks_for_what_the_options_say_and_prints_it(timed, capsys):
     assert "time of best peer / ours" in out
 
 
+def test_random_layers_and_where_a_peer_is_quicker(timed, capsys, tmp_path):
+    timed.update({"native": 2.0, "native-cl": 0.8, "torch": 0.5})
+    path = tmp_path / "random.json"
+    assert run("--random", "3", "--seed", "5", "--backends", "native*", "--peers", "torch", "--json", str(path)) == 0
+    assert timed["asked"]["problems"] == ["random/5.0", "random/5.1", "random/5.2"]
+    out = capsys.readouterr().out
+    assert "forward                   3    0.62    0.62        3" in out
+    assert f"0.62  random/5.1    {find('random/5.1')}" in out
+    assert {m.problem for m in Report.load(path).measurements} == {"random/5.0", "random/5.1", "random/5.2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--random", "0"), "--random must be at least 1, not 0"),
+        (("--random", "1", "--seed", "-1"), "--seed must be at least 0, not -1"),
+        (("--random", "1", "--problems", "short"), "leave out --problems"),
+    ],
+)
+def test_bad_random_options(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run(*arguments)
+
+
 def test_ratios_to_an_engine_of_ours(timed, capsys):
     timed["im2col"] = 3.0
     options = ("--problems", "lecture/conv", "--backends", "im2col,native", "--peers", "none", "--passes", "forward")
