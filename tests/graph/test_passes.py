@@ -22,10 +22,11 @@ from pyconv.graph.passes import (
 from pyconv.graph.passes import batch_norm as folding
 from pyconv.graph.trace import trace
 from pyconv.graph.transforms import value_and_grad
+from pyconv.kernels.spec import PoolSpec
 from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.elementwise import UnaryBackward
 from pyconv.ops.linear import Linear
-from pyconv.ops.pool import MaxPoolBackward
+from pyconv.ops.pool import MaxPool, MaxPoolBackward
 
 
 def traced(function, *arrays):
@@ -256,3 +257,15 @@ def test_relu_stays_where_something_else_reads_it():
     assert ops(pooled.run(before)) == ops(before)
     inference = traced(lambda x: F.max_pool2d(F.relu(x), 2), x)
     assert ops(pooled.run(inference)) == ops(inference)
+
+
+def test_relu_stays_where_its_gradient_is_not_that_of_the_pool_alone():
+    spec = PoolSpec((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+
+    def doubled(x):
+        y = pooled.RELU(x)
+        pool = MaxPool(spec)(y)
+        return pooled.RELU_BACKWARD(2.0 * MaxPoolBackward(spec)(pool, y), y, y)
+
+    before = traced(doubled, np.random.default_rng(4).standard_normal((1, 2, 4, 4)))
+    assert ops(pooled.run(before)) == ops(before)
