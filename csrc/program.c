@@ -2,7 +2,7 @@
 #include "pyconv.h"
 #include "threads.h"
 
-enum { ARGUMENTS = 12 };
+enum { ARGUMENTS = sizeof((pyconv_call *)0)->value / sizeof(int64_t) };
 
 #define NUMBER(i) ((int)(intptr_t)a[i])
 

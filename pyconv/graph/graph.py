@@ -17,6 +17,11 @@ import numpy as np
 from pyconv.ops.node import Node
 
 
+def are_same(nodes: Sequence[Node | None], others: Sequence[Node | None]) -> bool:
+    """Whether these are the very same nodes; == would record a comparison."""
+    return len(nodes) == len(others) and all(map(is_, nodes, others))
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Inputs, nodes in running order, outputs, and for each output the input that it replaces, or None."""
@@ -69,7 +74,7 @@ class Graph:
             inputs = tuple(None if i is None else changed.get(id(i), i) for i in node.inputs)
             new = change(node, inputs)
             if new is None:
-                if all(map(is_, inputs, node.inputs)):
+                if are_same(inputs, node.inputs):
                     order[id(node)] = node  # after its inputs, which stayed as well
                     continue
                 new = Node(node.op, inputs, node.shape, node.dtype, name=node.name)

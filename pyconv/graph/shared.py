@@ -79,11 +79,11 @@ def key_of(constant: Any) -> Hashable:
     if constant.nbytes <= _SMALL:
         return constant.shape, constant.dtype, constant.strides, _digest(constant)
     address = constant.__array_interface__["data"][0]
-    changes = _may_change(constant)
+    changes = may_change(constant)
     return constant.shape, constant.dtype, constant.strides, address, _sums(constant) if changes else None
 
 
-def _may_change(array: np.ndarray) -> bool:
+def may_change(array: np.ndarray) -> bool:
     """Whether somebody could write into an array's memory."""
     base: Any = array
     while isinstance(base, np.ndarray):

@@ -7,11 +7,12 @@ lay it out (broken, or with a graph in pieces) is left to the library as a whole
 
 from __future__ import annotations
 
-import io
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from io import BufferedIOBase, BytesIO
+from os import SEEK_END
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class _OddError(Exception):
 class Data:
     """The data of a file's large initializers, each read when it is asked for."""
 
-    def __init__(self, file: BinaryIO, places: dict[int, tuple[int, int]]):
+    def __init__(self, file: BufferedIOBase, places: dict[int, tuple[int, int]]):
         self._file = file
         self._places = places  # number of the initializer -> first byte of its data, and the one past the last
         self._offsets, total = {}, 0
@@ -51,7 +52,7 @@ class Data:
         begin, end = self._places[number]
         part = self._memory[self._offsets[number] : self._offsets[number] + end - begin]
         self._file.seek(begin)
-        if self._file.readinto(part) != len(part):  # type: ignore[attr-defined]
+        if self._file.readinto(part.data) != len(part):
             raise OSError("the model file became shorter while it was read")
         return part
 
@@ -73,7 +74,7 @@ def apart(source: Any) -> Iterator[tuple[bytes, Data] | None]:
 
     `source` is a path or bytes. Data are read inside the `with` block, and not written to after it.
     """
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+    with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         try:
             kept, places = _walk(file)
         except _OddError:
@@ -86,11 +87,11 @@ def apart(source: Any) -> Iterator[tuple[bytes, Data] | None]:
             data.close()
 
 
-def _walk(file: BinaryIO) -> tuple[bytes, dict[int, tuple[int, int]]]:
+def _walk(file: BufferedIOBase) -> tuple[bytes, dict[int, tuple[int, int]]]:
     left = [_MOST_FIELDS]
     places: dict[int, tuple[int, int]] = {}
     kept, graphs = [], 0
-    for number, kind, begin, payload, end in _fields(file, 0, file.seek(0, io.SEEK_END), left):
+    for number, kind, begin, payload, end in _fields(file, 0, file.seek(0, SEEK_END), left):
         if number == _FUNCTIONS:
             raise _OddError
         if (number, kind) == (_GRAPH, _BYTES):
@@ -103,7 +104,9 @@ def _walk(file: BinaryIO) -> tuple[bytes, dict[int, tuple[int, int]]]:
     return b"".join(kept), places
 
 
-def _without_data(file: BinaryIO, begin: int, end: int, places: dict[int, tuple[int, int]], left: list[int]) -> bytes:
+def _without_data(
+    file: BufferedIOBase, begin: int, end: int, places: dict[int, tuple[int, int]], left: list[int]
+) -> bytes:
     """A graph without the data of its large initializers, whose places are noted."""
     kept, count = [], 0
     for number, kind, first, payload, stop in _fields(file, begin, end, left):
@@ -124,7 +127,7 @@ def _without_data(file: BinaryIO, begin: int, end: int, places: dict[int, tuple[
     return b"".join(kept)
 
 
-def _fields(file: BinaryIO, begin: int, end: int, left: list[int]) -> Iterator[tuple[int, int, int, int, int]]:
+def _fields(file: BufferedIOBase, begin: int, end: int, left: list[int]) -> Iterator[tuple[int, int, int, int, int]]:
     """Number and kind of each field of a message, where it begins, where what it holds does, and where that ends."""
     while begin < end:
         left[0] -= 1
@@ -146,12 +149,11 @@ def _fields(file: BinaryIO, begin: int, end: int, left: list[int]) -> Iterator[t
 
 def _varint(head: bytes, place: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends."""
-    value = shift = 0
-    for place in range(place, len(head)):  # noqa: B020 (from where it stands on)
-        value |= (head[place] & 127) << shift
-        if head[place] < 128:
-            return value, place + 1
-        shift += 7
+    value = 0
+    for i, byte in enumerate(head[place:]):
+        value |= (byte & 127) << 7 * i
+        if byte < 128:
+            return value, place + i + 1
     raise _OddError
 
 
@@ -164,6 +166,6 @@ def _field(number: int, payload: bytes) -> bytes:
     return bytes(head) + bytes([length]) + payload
 
 
-def _bytes(file: BinaryIO, begin: int, end: int) -> bytes:
+def _bytes(file: BufferedIOBase, begin: int, end: int) -> bytes:
     file.seek(begin)
     return file.read(end - begin)

@@ -50,44 +50,38 @@ class FusedLinear(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class FusedNormalize(Op):
-    """`Normalize` or `BatchNorm` with an epilogue."""
+class _Activated(Op):
+    """An op of a normalization and the activation after it."""
 
     eps: float
     activation: str = ""
     parameters: tuple[float, ...] = ()
-    kernel: ClassVar[str] = "fused_normalize"
-    in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def attributes(self, *inputs):
         return (self.eps, self.activation, *self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
-class FusedNormalizeSums(Op):
+class FusedNormalize(_Activated):
+    """`Normalize` or `BatchNorm` with an epilogue."""
+
+    kernel: ClassVar[str] = "fused_normalize"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedNormalizeSums(_Activated):
     """`NormalizeSums` of g = dy · f'(x̂ · w + b), which is never an array: inputs dy, x, moments, w, b."""
 
-    eps: float
-    activation: str
-    parameters: tuple[float, ...] = ()
     kernel: ClassVar[str] = "fused_normalize_sums"
 
     def infer(self, dy, x, moments, w=None, b=None):
         return (2, x.shape[1]), x.dtype
 
-    def attributes(self, *inputs):
-        return (self.eps, self.activation, *self.parameters)
-
 
 @dataclass(frozen=True, slots=True)
-class FusedBatchNormBackward(Op):
+class FusedBatchNormBackward(_Activated):
     """`BatchNormBackward` of g = dy · f'(x̂ · w + b): inputs dy, x, moments, sums, w, b."""
 
-    eps: float
-    activation: str
-    parameters: tuple[float, ...] = ()
     kernel: ClassVar[str] = "fused_batch_norm_backward"
     in_place: ClassVar[tuple[int, ...]] = (1,)
-
-    def attributes(self, *inputs):
-        return (self.eps, self.activation, *self.parameters)

@@ -92,7 +92,7 @@ class Op:
 
     def attributes(self, *inputs) -> tuple[Any, ...]:
         """What the kernel takes after the inputs."""
-        return tuple(getattr(self, name) for name in _attribute_names(type(self)))  # type: ignore[arg-type]
+        return tuple(getattr(self, name) for name in _attribute_names(type(self)))  # type: ignore[arg-type]  # an op's hash is taken for its type's
 
     def allocate(self, *arrays: np.ndarray | None) -> np.ndarray:
         """Memory for the result: in the first input's memory order where the ranks agree."""

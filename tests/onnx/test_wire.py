@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import pyconv as pc  # noqa: E402
-from pyconv.graph.shared import _may_change  # noqa: E402
+from pyconv.graph.shared import may_change  # noqa: E402
 from pyconv.onnx import model, wire  # noqa: E402
 from pyconv.onnx.errors import ModelError  # noqa: E402
 
@@ -73,9 +73,7 @@ def test_arrays_are_aligned_and_read_only(tmp_path):
     for constant in model.read(path).constants.values():
         assert constant.flags.aligned
         assert not constant.flags.writeable
-        assert constant.dtype not in (np.float32, np.float64) or not _may_change(
-            constant
-        )  # nor any array it is part of
+        assert constant.dtype not in (np.float32, np.float64) or not may_change(constant)  # nor any array it is part of
 
 
 def odd_files():

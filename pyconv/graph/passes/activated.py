@@ -7,9 +7,7 @@ the derivative costs more than a pass over memory it is taken once, into an arra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pyconv.graph.graph import Graph
+from pyconv.graph.graph import Graph, are_same
 from pyconv.graph.passes.epilogue import ACTIVATIONS
 from pyconv.ops.elementwise import Add, Unary, UnaryBackward
 from pyconv.ops.fused import FusedBatchNormBackward, FusedNormalize, FusedNormalizeSums
@@ -88,14 +86,9 @@ def _normalization(node: Node, readers: dict[int, list[Node]]) -> Node | None:
     x, moments, w, _ = norm.inputs
     for reader in readers[id(node)]:
         if reader.op == sums:
-            goes_on = _are(reader.inputs, [node, x, moments])
+            goes_on = are_same(reader.inputs, [node, x, moments])
         else:
-            goes_on = reader.op == whole and _are(reader.inputs, [node, x, moments, reader.inputs[3], w])
+            goes_on = reader.op == whole and are_same(reader.inputs, [node, x, moments, reader.inputs[3], w])
         if not goes_on:
             return None
     return norm
-
-
-def _are(nodes: Sequence[Node | None], others: Sequence[Node | None]) -> bool:
-    """Whether these are the same nodes; == would record a comparison."""
-    return all(a is b for a, b in zip(nodes, others, strict=True))

@@ -7,9 +7,7 @@ it, and costs nothing there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pyconv.graph.graph import Graph
+from pyconv.graph.graph import Graph, are_same
 from pyconv.ops.elementwise import Unary, UnaryBackward
 from pyconv.ops.node import Node
 from pyconv.ops.pool import MaxPool, MaxPoolBackward
@@ -34,8 +32,8 @@ def run(graph: Graph) -> Graph:
         if len(by_pool) != 1 or len(others) != 2:
             return False
         (by_relu,) = (r for r in others if r is not by_pool[0])
-        through = by_relu.op == RELU_BACKWARD and _are(by_relu.inputs, by_pool[0], relu, relu)
-        return through and _are(readers[id(by_pool[0])], by_relu)
+        through = by_relu.op == RELU_BACKWARD and are_same(by_relu.inputs, [by_pool[0], relu, relu])
+        return through and are_same(readers[id(by_pool[0])], [by_relu])
 
     def change(node: Node, inputs: tuple[Node | None, ...]) -> Node | None:
         if isinstance(node.op, MaxPool):
@@ -55,11 +53,6 @@ def run(graph: Graph) -> Graph:
         return None
 
     return graph.rewrite(change)
-
-
-def _are(nodes: Sequence[Node | None], *expected: Node) -> bool:
-    """Whether they are these very nodes: == would record a comparison."""
-    return len(nodes) == len(expected) and all(n is e for n, e in zip(nodes, expected, strict=True))
 
 
 def _has_empty_windows(pool: Node) -> bool:

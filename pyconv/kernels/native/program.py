@@ -19,7 +19,7 @@ _CALLS = {  # a function of the library -> its number in a program
     if name.startswith("PYCONV_CALL_")
 }
 _FUNCTIONS = {row.function for rows in KERNELS.values() for row in rows}
-_ARGUMENTS = 12
+_ARGUMENTS = dict(ffi.typeof("pyconv_call").fields)["value"].type.length
 _from_buffer, _run, _NULL = ffi.from_buffer, lib.pyconv_program_run, ffi.NULL  # found faster so, in each call
 _OTHER_ISA = "the instruction set is no longer the one that the program was recorded for"
 
