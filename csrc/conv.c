@@ -1,5 +1,6 @@
 /* The passes of convolution, and which engine serves one. */
 #include "conv.h"
+#include "prepared.h"
 #include "threads.h"
 
 enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
@@ -73,6 +74,37 @@ void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const vo
     if (p->algorithm == WINOGRAD) winograd_weights(p, dy, x, dw, workspace, threads);
     else if (depthwise_engine_suits(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
     else conv_weights(p, dy, x, dw, workspace, threads);
+}
+
+typedef struct {
+    const conv_engine *engine;
+    int threads;
+    conv_problem problem;
+} prepared_conv;
+
+size_t prepare_conv(const pyconv_conv *p, int pass, int fused, int threads, void *memory) {
+    prepared_conv it = {.problem = problem_of(p, pass, 0), .threads = useful_threads(p, threads)};
+    if (fused) {
+        it.problem.activation = p->activation;
+        it.problem.parameters = p->parameters;
+    }
+    it.engine = choose(&it.problem, p->algorithm);
+    if (memory) memcpy(memory, &it, sizeof it);
+    char *after = memory ? (char *)memory + sizeof it : 0;
+    return sizeof it + (size_t)(it.engine->prepare ? it.engine->prepare(&it.problem, it.threads, after) : 0);
+}
+
+void run_conv(const void *prepared, const void *x, const void *w, const void *bias, const void *residual, void *y, void *workspace) {
+    const prepared_conv *it = prepared;
+    conv_problem problem = it->problem;
+    problem.q.x = x;
+    problem.q.y = y;
+    problem.weights.w = w;
+    problem.packed = (char *)w; /* or where it is to be packed, which the engine says */
+    problem.bias = bias;
+    problem.residual = residual;
+    if (it->engine->resume) it->engine->resume((const char *)(it + 1), &problem, it->threads, workspace);
+    else it->engine->solve(&problem, it->threads, workspace);
 }
 
 size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {

@@ -96,6 +96,10 @@ typedef struct {
     int64_t (*packed)(const conv_problem *problem); /* bytes of packed weights, or 0 */
     int64_t (*workspace)(const conv_problem *problem, int threads);
     void (*solve)(const conv_problem *problem, int threads, char *workspace);
+    /* The same in two steps, or NULL: what does not depend on where arrays are, once, in so many bytes of `memory` (NULL:
+     * they are only counted); and the rest, in each call, for a problem that differs in nothing else. */
+    int64_t (*prepare)(const conv_problem *problem, int threads, char *memory);
+    void (*resume)(const char *prepared, const conv_problem *problem, int threads, char *workspace);
 } conv_engine;
 
 extern const conv_engine gemm_engine;      /* channels-last tiles, packed weights: the general one */

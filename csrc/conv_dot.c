@@ -73,15 +73,34 @@ static void dot_task(void *context, int64_t i, int worker) {
     finish_tile(problem, q, &whole, channel, args.columns);
 }
 
-static void dot_solve(const conv_problem *problem, int threads, char *base) {
-    (void)base;
+static dot_job lay_out(const conv_problem *problem) {
     dot_job job = {.problem = problem, .q = problem->q};
-    if (problem->packing == PACK_ONLY) return;
     merge_axes(&job.q);
     find_pixels(&job);
     job.share = max_of(8, TASK_BYTES / (job.q.ci * job.q.size) / 8 * 8);
     job.shares = ceil_div(job.q.co, job.share);
+    return job;
+}
+
+static void dot_solve(const conv_problem *problem, int threads, char *base) {
+    (void)base;
+    dot_job job = lay_out(problem);
+    if (problem->packing == PACK_ONLY) return;
     pyconv_parallel_for(job.q.groups * job.shares, threads, dot_task, &job);
 }
 
-const conv_engine dot_engine = {no_bytes, dot_workspace, dot_solve};
+static int64_t dot_prepare(const conv_problem *problem, int threads, char *memory) {
+    (void)threads;
+    if (memory) *(dot_job *)memory = lay_out(problem);
+    return sizeof(dot_job);
+}
+
+static void dot_resume(const char *prepared, const conv_problem *problem, int threads, char *base) {
+    (void)base;
+    dot_job job = *(const dot_job *)prepared;
+    job.problem = problem;
+    place_arrays(&job.q, &problem->q);
+    pyconv_parallel_for(job.q.groups * job.shares, threads, dot_task, &job);
+}
+
+const conv_engine dot_engine = {no_bytes, dot_workspace, dot_solve, dot_prepare, dot_resume};

@@ -56,7 +56,7 @@ typedef struct {
     int64_t own_elements;  /* of a panel, where a task packs for itself */
     int copies_first;      /* what several tasks read is copied before them, to `shared`: [tile][group][channel block] */
     char *packed, *shared, *scratch;
-    int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes, packed_bytes;
+    int64_t input_bytes, sums_bytes, rows_bytes, scratch_bytes, packed_bytes, shared_bytes;
 } conv_job;
 
 static tap_runs as_runs(const conv_job *job, int64_t *offset, int64_t taps) {
@@ -338,9 +338,9 @@ static void divide(conv_job *job, int threads) {
     job->panels_packed = channels_together(job) < 2 ? together : 1;
 }
 
-/* Lays out the job and returns the bytes of workspace it takes. */
-static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, char *base) {
-    workspace memory = {base, 0};
+/* Lays out the job and returns the bytes that its tables take. */
+static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, char *tables) {
+    workspace memory = {tables, 0};
     job->problem = *problem;
     correlation *q = &job->problem.q;
     const int64_t nr = q->table->nr;
@@ -359,7 +359,7 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
         set.panel = set.taps * q->ci * nr;
         set.in_place.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
         set.copied.offset = (int64_t *)take(&memory, set.taps * (int64_t)sizeof(int64_t));
-        if (base) job->sets[s] = set;
+        if (tables) job->sets[s] = set;
         job->group_elements += set.panel * job->layout.panels_a_set;
         own += set.taps * job->block_channels * nr;
     }
@@ -370,12 +370,19 @@ static int64_t lay_out(conv_job *job, const conv_problem *problem, int threads, 
     job->sums_bytes = lines(sums * job->cutting.pixels * nr * q->size);
     const int64_t shared = job->cutting.tiles * q->groups * job->blocks * job->input_bytes;
     job->copies_first = job->shares > 1 && shared <= SHARED_BYTES;
-    job->shared = take(&memory, job->copies_first ? shared : 0);
+    job->shared_bytes = job->copies_first ? shared : 0;
     job->scratch_bytes = job->rows_bytes + (job->copies_first ? 0 : job->input_bytes) + job->sums_bytes +
                          (job->packs_itself ? lines(job->panels_packed * own * q->size) : 0);
-    const int packs_here = problem->packing == PACK_AND_SOLVE && !job->packs_itself;
     job->packed_bytes = q->groups * job->group_elements * q->size;
-    job->packed = packs_here ? take(&memory, job->packed_bytes) : problem->packed;
+    return memory.used;
+}
+
+/* Divides the workspace beside the tables and returns the bytes of it. */
+static int64_t divide_workspace(conv_job *job, int threads, char *base) {
+    workspace memory = {base, 0};
+    const int packs_here = job->problem.packing == PACK_AND_SOLVE && !job->packs_itself;
+    job->shared = take(&memory, job->shared_bytes);
+    job->packed = packs_here ? take(&memory, job->packed_bytes) : job->problem.packed;
     job->scratch = take(&memory, threads * job->scratch_bytes);
     return memory.used;
 }
@@ -388,20 +395,47 @@ static int64_t gemm_packed(const conv_problem *problem) {
 
 static int64_t gemm_workspace(const conv_problem *problem, int threads) {
     conv_job job;
-    return lay_out(&job, problem, threads, 0);
+    const int64_t tables = lay_out(&job, problem, threads, 0);
+    return tables + divide_workspace(&job, threads, 0);
+}
+
+static void solve(conv_job *job, int threads) {
+    const int64_t groups = job->problem.q.groups, places = job->cutting.tiles * groups;
+    const int packs_none = job->packs_itself || job->problem.packing == PACKED;
+    const int64_t packs = packs_none ? 0 : groups * ceil_div(job->layout.panels_a_set, job->panels_packed);
+    if (packs) pyconv_parallel_for(packs, threads, pack_task, job);
+    if (job->problem.packing == PACK_ONLY) return;
+    if (job->copies_first) pyconv_parallel_for(places * job->blocks, threads, copy_task, job);
+    pyconv_parallel_for(places * job->shares, threads, conv_task, job);
 }
 
 static void gemm_solve(const conv_problem *problem, int threads, char *base) {
     conv_job job;
-    lay_out(&job, problem, threads, base);
+    const int64_t tables = lay_out(&job, problem, threads, base);
     list_sets(&job);
-    const int64_t groups = job.problem.q.groups, places = job.cutting.tiles * groups;
-    const int packs_none = job.packs_itself || problem->packing == PACKED;
-    const int64_t packs = packs_none ? 0 : groups * ceil_div(job.layout.panels_a_set, job.panels_packed);
-    if (packs) pyconv_parallel_for(packs, threads, pack_task, &job);
-    if (problem->packing == PACK_ONLY) return;
-    if (job.copies_first) pyconv_parallel_for(places * job.blocks, threads, copy_task, &job);
-    pyconv_parallel_for(places * job.shares, threads, conv_task, &job);
+    divide_workspace(&job, threads, base + tables);
+    solve(&job, threads);
 }
 
-const conv_engine gemm_engine = {gemm_packed, gemm_workspace, gemm_solve};
+static int64_t gemm_prepare(const conv_problem *problem, int threads, char *memory) {
+    conv_job job;
+    const int64_t begin = lines(sizeof job), tables = lay_out(&job, problem, threads, memory ? memory + begin : 0);
+    if (memory) {
+        list_sets(&job);
+        memcpy(memory, &job, sizeof job);
+    }
+    return begin + tables;
+}
+
+static void gemm_resume(const char *prepared, const conv_problem *problem, int threads, char *base) {
+    conv_job job;
+    memcpy(&job, prepared, sizeof job);
+    const correlation q = job.problem.q; /* merged */
+    job.problem = *problem;
+    job.problem.q = q;
+    place_arrays(&job.problem.q, &problem->q);
+    divide_workspace(&job, threads, base);
+    solve(&job, threads);
+}
+
+const conv_engine gemm_engine = {gemm_packed, gemm_workspace, gemm_solve, gemm_prepare, gemm_resume};

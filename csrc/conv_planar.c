@@ -29,7 +29,7 @@ typedef struct {
     int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
     int64_t group_elements;    /* of packed weights */
     char *packed, *scratch, *rows;
-    int64_t scratch_bytes, row_bytes, packed_bytes;
+    int64_t scratch_bytes, row_bytes, rows_kept, packed_bytes; /* rows_kept: of a worker, until their last block */
 } planar_job;
 
 column_layout planar_layout(const conv_problem *problem) {
@@ -60,8 +60,9 @@ static int64_t equal_block(int64_t ci, int64_t most) {
     return ci;
 }
 
-static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads, char *base) {
-    workspace memory = {base, 0};
+/* Lays out the job and returns the bytes that its tables take. */
+static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads, char *tables) {
+    workspace memory = {tables, 0};
     const correlation *q = &problem->q;
     const axis *width = &q->axes[WIDTH];
     job->problem = problem;
@@ -83,16 +84,23 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
         term_set set = {.terms = q->ci * list_phase_taps(problem, first, phases, q->x_step, 0), .begin = job->group_elements};
         set.panel = set.terms * job->layout.width;
         set.offset = (int64_t *)take(&memory, set.terms / job->blocks * (int64_t)sizeof(int64_t));
-        if (base) job->sets[s] = set;
+        if (tables) job->sets[s] = set;
         job->group_elements += set.panel * job->layout.panels_a_set;
     }
     job->scratch_bytes = lines(reach_rows * job->block_channels * width->step * job->pitch * q->size);
     job->row_bytes = lines(problem->all_phases * q->co * row_step * q->size);
-    const int64_t rows = job->cutting.pixels / job->cutting.extent[WIDTH];
+    job->rows_kept = job->blocks > 1 ? job->cutting.pixels / job->cutting.extent[WIDTH] : 1;
     job->packed_bytes = q->groups * job->group_elements * q->size;
+    return memory.used;
+}
+
+/* Divides the workspace beside the tables and returns the bytes of it. */
+static int64_t divide_workspace(planar_job *job, int threads, char *base) {
+    workspace memory = {base, 0};
+    const conv_problem *problem = job->problem;
     job->packed = problem->packing == PACK_AND_SOLVE ? take(&memory, job->packed_bytes) : problem->packed;
     job->scratch = take(&memory, threads * job->scratch_bytes);
-    job->rows = take(&memory, threads * (job->blocks > 1 ? rows : 1) * job->row_bytes);
+    job->rows = take(&memory, threads * job->rows_kept * job->row_bytes);
     return memory.used;
 }
 
@@ -189,12 +197,11 @@ static void planar_task(void *context, int64_t i, int worker) {
     const correlation *q = &job->problem->q;
     const int64_t group = i % q->groups;
     tile t = tile_at(q, &job->cutting, i / q->groups);
-    const int64_t rows = job->blocks > 1 ? job->cutting.pixels / job->cutting.extent[WIDTH] : 1;
     char *scratch = job->scratch + worker * job->scratch_bytes;
     int64_t row_step = round_up(t.extent[WIDTH], job->columns), steps[AXES];
     scratch_steps(job, steps);
     for (int64_t block = 0; block < job->blocks; block++) {
-        char *row = job->rows + worker * rows * job->row_bytes;
+        char *row = job->rows + worker * job->rows_kept * job->row_bytes;
         gather_planar(q, &job->cutting, &t, group * q->ci + block * job->block_channels, job->block_channels, job->pitch, scratch);
         FOR_EACH_ROW(&t, at) {
             solve_row(job, group, block, scratch + input_offset(q, at, steps) * q->size, t.extent[WIDTH], row_step, row);
@@ -213,19 +220,44 @@ static int64_t planar_packed(const conv_problem *problem) {
 
 static int64_t planar_workspace(const conv_problem *problem, int threads) {
     planar_job job;
-    return lay_out(&job, problem, threads, 0);
+    const int64_t tables = lay_out(&job, problem, threads, 0);
+    return tables + divide_workspace(&job, threads, 0);
+}
+
+static void solve(planar_job *job, int threads) {
+    const conv_problem *problem = job->problem;
+    const int64_t packs = problem->packing == PACKED ? 0 : problem->q.groups;
+    for (int64_t group = 0; group < packs; group++)
+        for (int64_t s = 0; s < job->layout.sets; s++)
+            for (int64_t panel = 0; panel < job->layout.panels_a_set; panel++) pack_panel(job, group, s, panel);
+    if (problem->packing == PACK_ONLY) return;
+    pyconv_parallel_for(job->cutting.tiles * problem->q.groups, threads, planar_task, job);
 }
 
 static void planar_solve(const conv_problem *problem, int threads, char *base) {
     planar_job job;
-    lay_out(&job, problem, threads, base);
-    const int64_t packs = problem->packing == PACKED ? 0 : problem->q.groups;
-    for (int64_t group = 0; group < packs; group++)
-        for (int64_t s = 0; s < job.layout.sets; s++)
-            for (int64_t panel = 0; panel < job.layout.panels_a_set; panel++) pack_panel(&job, group, s, panel);
-    if (problem->packing == PACK_ONLY) return;
+    const int64_t tables = lay_out(&job, problem, threads, base);
     list_terms(&job);
-    pyconv_parallel_for(job.cutting.tiles * problem->q.groups, threads, planar_task, &job);
+    divide_workspace(&job, threads, base + tables);
+    solve(&job, threads);
 }
 
-const conv_engine planar_engine = {planar_packed, planar_workspace, planar_solve};
+static int64_t planar_prepare(const conv_problem *problem, int threads, char *memory) {
+    planar_job job;
+    const int64_t begin = lines(sizeof job), tables = lay_out(&job, problem, threads, memory ? memory + begin : 0);
+    if (memory) {
+        list_terms(&job);
+        memcpy(memory, &job, sizeof job);
+    }
+    return begin + tables;
+}
+
+static void planar_resume(const char *prepared, const conv_problem *problem, int threads, char *base) {
+    planar_job job;
+    memcpy(&job, prepared, sizeof job);
+    job.problem = problem;
+    divide_workspace(&job, threads, base);
+    solve(&job, threads);
+}
+
+const conv_engine planar_engine = {planar_packed, planar_workspace, planar_solve, planar_prepare, planar_resume};

@@ -34,7 +34,9 @@ static int reads_in_place(const axis *a) {
 static void drop_stride(correlation *q, int a) {
     axis *it = &q->axes[a];
     if (it->taps != 1 || it->out < 1 || it->first < 0 || it->first + (it->out - 1) * it->step >= it->in) return;
-    if (q->x) q->x += it->first * q->x_step[a] * q->size; /* else only sizes are wanted */
+    const int64_t dropped = it->first * q->x_step[a];
+    q->x_begin += dropped;
+    if (q->x) q->x += dropped * q->size; /* else only sizes are wanted */
     q->x_step[a] *= it->step;
     it->in = it->out;
     it->first = 0;

@@ -19,6 +19,7 @@ typedef struct {
     int64_t groups, ci, co; /* channels a group */
     const char *x;
     char *y;
+    int64_t x_begin; /* x is so many elements into the array that was given: what merge_axes dropped before it */
     int64_t x_step[AXES], x_channel, y_step[AXES], y_channel; /* strides in elements */
     int padding_mode;
     int64_t size; /* bytes of an element */
@@ -49,6 +50,12 @@ static inline int64_t lines(int64_t bytes) { return round_up(bytes, 64); }
 static inline int rows_collide(int64_t step, int64_t size) { return step != 0 && step * size % 4096 == 0; }
 
 correlation correlation_forward(const pyconv_conv *p);
+
+/* Lets it read and write the arrays of another, which lie alike and of which merge_axes dropped nothing. */
+static inline void place_arrays(correlation *q, const correlation *other) {
+    q->x = other->x + q->x_begin * q->size;
+    q->y = other->y;
+}
 
 /* Strides become part of the steps in memory along axes that one tap reads without padding, and such axes are merged where
  * memory is contiguous over them. */

@@ -13,6 +13,7 @@
  */
 #include "pool_job.h"
 #include "pool_spread.h"
+#include "prepared.h"
 #include "threads.h"
 
 static box reach_of(const window axis[SPATIAL], const box *outputs) {
@@ -132,18 +133,41 @@ size_t pyconv_pool_workspace(const pyconv_pool *p, int pass, int threads) {
     return (size_t)(plan_pooling(p, pass).scratch_bytes * pyconv_effective_threads(threads));
 }
 
+static int useful_threads(const pyconv_pool *p, int threads) {
+    const int64_t pixels = p->in[D] * p->in[H] * p->in[W] + p->out[D] * p->out[H] * p->out[W];
+    return pyconv_threads_for(p->n * p->c * pixels * p->real_bits / 8, threads);
+}
+
+static void fold_all(pool_job *job, const void *x, const void *dy, void *y, void *memory, int threads) {
+    const int64_t tiles = job->is_scattered ? 1 : job->tiles[D] * job->tiles[H] * job->tiles[W];
+    job->x.data = (char *)x;
+    job->dy.data = (char *)dy;
+    job->y.data = y;
+    job->scratch = memory;
+    void (*task)(void *, int64_t, int) = job->kernel == job->table->pool_argmax ? places_task : fold_task;
+    if (job->is_claimed) task = claim_task;
+    if (job->is_scattered) task = scatter_task;
+    pyconv_parallel_for(job->images * job->blocks * tiles, threads, task, job);
+}
+
 static void solve(const pyconv_pool *p, int pass, const void *x, const void *dy, void *y, void *memory, int threads) {
     pool_job job = plan_pooling(p, pass);
-    const int64_t bytes = p->n * p->c * (p->in[D] * p->in[H] * p->in[W] + p->out[D] * p->out[H] * p->out[W]) * job.size;
-    const int64_t tiles = job.is_scattered ? 1 : job.tiles[D] * job.tiles[H] * job.tiles[W];
-    job.x.data = (char *)x;
-    job.dy.data = (char *)dy;
-    job.y.data = y;
-    job.scratch = memory;
-    void (*task)(void *, int64_t, int) = job.kernel == job.table->pool_argmax ? places_task : fold_task;
-    if (job.is_claimed) task = claim_task;
-    if (job.is_scattered) task = scatter_task;
-    pyconv_parallel_for(job.images * job.blocks * tiles, pyconv_threads_for(bytes, threads), task, &job);
+    fold_all(&job, x, dy, y, memory, useful_threads(p, threads));
+}
+
+typedef struct {
+    pool_job job;
+    int threads;
+} prepared_pool;
+
+size_t prepare_pool(const pyconv_pool *p, int pass, int threads, void *memory) {
+    if (memory) *(prepared_pool *)memory = (prepared_pool){plan_pooling(p, pass), useful_threads(p, threads)};
+    return sizeof(prepared_pool);
+}
+
+void run_pool(const void *prepared, const void *x, void *y, void *workspace) {
+    prepared_pool it = *(const prepared_pool *)prepared;
+    fold_all(&it.job, x, 0, y, workspace, it.threads);
 }
 
 void pyconv_max_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads) {

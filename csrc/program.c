@@ -1,5 +1,6 @@
 /* Programs: recorded calls, made again in order on the segments at hand. */
 #include "pyconv.h"
+#include "prepared.h"
 #include "threads.h"
 
 enum { ARGUMENTS = sizeof((pyconv_call *)0)->value / sizeof(int64_t) };
@@ -53,16 +54,54 @@ static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
     }
 }
 
+/* Bytes of what can be prepared of a call, in memory unless that is NULL. */
+static size_t prepare(const pyconv_call *call, int threads, void *memory) {
+    const void *problem = (const void *)(intptr_t)call->value[0];
+    switch (call->function) {
+        case PYCONV_CALL_CONV_FORWARD: return prepare_conv(problem, 0, 0, threads, memory);
+        case PYCONV_CALL_CONV_FUSED: return prepare_conv(problem, 0, 1, threads, memory);
+        case PYCONV_CALL_CONV_BACKWARD_DATA: return prepare_conv(problem, 1, 0, threads, memory);
+        case PYCONV_CALL_MAX_POOL: return prepare_pool(problem, PYCONV_MAX_POOL, threads, memory);
+        case PYCONV_CALL_MAX_POOL_INDICES: return prepare_pool(problem, PYCONV_MAX_POOL_INDICES, threads, memory);
+        case PYCONV_CALL_AVG_POOL: return prepare_pool(problem, PYCONV_AVG_POOL, threads, memory);
+        case PYCONV_CALL_AVG_POOL_BACKWARD: return prepare_pool(problem, PYCONV_AVG_POOL_BACKWARD, threads, memory);
+        default: return 0;
+    }
+}
+
+static void make_prepared(int64_t function, const void *prepared, void *const a[ARGUMENTS]) {
+    switch (function) {
+        case PYCONV_CALL_CONV_FORWARD:
+        case PYCONV_CALL_CONV_BACKWARD_DATA: run_conv(prepared, a[1], a[2], a[3], 0, a[4], a[5]); break;
+        case PYCONV_CALL_CONV_FUSED: run_conv(prepared, a[1], a[2], a[3], a[4], a[5], a[6]); break;
+        default: run_pool(prepared, a[1], a[2], a[3]); break;
+    }
+}
+
+/* The memory begins with where a call's part of it is, in words, or 0. */
+size_t pyconv_program_prepare(const pyconv_program *p, int64_t *memory) {
+    const int can = p->isa == pyconv_isa();
+    int64_t words = p->count;
+    for (int64_t i = 0; i < p->count; i++) {
+        const size_t bytes = can ? prepare(p->calls + i, (int)p->threads, memory ? memory + words : 0) : 0;
+        if (memory) memory[i] = bytes ? words : 0;
+        words += (int64_t)(bytes + sizeof *memory - 1) / (int64_t)sizeof *memory;
+    }
+    return (size_t)words * sizeof *memory;
+}
+
 int pyconv_program_run(const pyconv_program *p, const intptr_t *segments, int threads, double *seconds) {
     if (p->isa != pyconv_isa()) return -1;
     if (threads > p->threads) threads = (int)p->threads;
+    const int64_t *prepared = threads == p->threads ? p->prepared : 0;
     for (int64_t i = 0; i < p->count; i++) {
         const pyconv_call *call = p->calls + i;
         const double begin = seconds ? pyconv_now() : 0;
         void *arguments[ARGUMENTS];
         for (int k = 0; k < ARGUMENTS; k++)
             arguments[k] = (void *)((call->segment[k] < 0 ? 0 : segments[call->segment[k]]) + (intptr_t)call->value[k]);
-        make(call->function, arguments, threads);
+        if (prepared && prepared[i]) make_prepared(call->function, prepared + prepared[i], arguments);
+        else make(call->function, arguments, threads);
         if (seconds) seconds[i] = pyconv_now() - begin;
     }
     return 0;

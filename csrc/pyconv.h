@@ -222,7 +222,12 @@ typedef struct {
     int64_t count;
     const char *isa;
     int64_t threads;
+    const int64_t *prepared; /* what pyconv_program_prepare filled, or NULL */
 } pyconv_program;
+
+/* Works out beforehand what calls need not do each time, as long as all `threads` are used: in so many bytes of `memory`,
+ * unless that is NULL. */
+size_t pyconv_program_prepare(const pyconv_program *p, int64_t *memory);
 
 /* Makes all calls of a program; `segments` are addresses. Each call's time is written to `seconds`, unless that is NULL.
  * 0, or -1 where another instruction set has been selected since and nothing was done. */

@@ -275,3 +275,36 @@ def test_a_forked_child_runs_the_program():
     finally:
         child.kill()
     assert run(program, images(5)).tobytes() == expected
+
+
+CROPPED = ConvSpec((2, 2), ((-1, -1),) * 2, (1, 1))  # the first pixel that it reads is not the first
+ENGINES = {  # an engine -> shapes of x and w, and the spec
+    "planar": ((2, 3, 9, 20), (2, 3, 3, 3), SAME),
+    "gemm": ((2, 24, 9, 9), (40, 24, 3, 3), SAME),
+    "gemm, cropped": ((3, 24, 9, 9), (40, 24, 1, 1), CROPPED),
+    "dot, cropped": ((1, 32, 4, 4), (24, 32, 1, 1), CROPPED),
+    "depthwise": ((2, 16, 9, 9), (16, 1, 3, 3), ConvSpec((1, 1), ((1, 1),) * 2, (1, 1), 16)),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_was_prepared_serves_arrays_anywhere(engine):
+    """As many threads as recorded take what was prepared, fewer do not."""
+    x_shape, w_shape, spec = ENGINES[engine]
+    rng = np.random.default_rng(0)
+    xs = [np.moveaxis(rng.standard_normal((n, h, w, c)).astype(np.float32), 3, 1) for n, c, h, w in [x_shape] * 3]
+    w, b = rng.standard_normal(w_shape).astype(np.float32), rng.standard_normal(w_shape[0]).astype(np.float32)
+    n, *image = x_shape[0], *spec.output_size(x_shape[2:], w_shape[2:])
+    ys = [np.moveaxis(np.full((n, *image, w_shape[0]), np.nan, np.float32), 3, 1) for _ in xs]
+    with kernels.backend("native"), num_threads(2):
+        row = kernels.choose("conv", ys[0], xs[0], w, b, spec)
+        program = Program([xs[0], ys[0], w, b])
+        assert program.record(row, ys[0], xs[0], w, b, spec) is None
+    for x, y in zip(xs, ys, strict=True):
+        expected = np.full_like(y, np.nan)
+        with kernels.backend("native"), num_threads(1):
+            kernels.run("conv", expected, x, w, b, spec)
+        for threads in (2, 1):
+            y[...] = np.nan
+            program.run([x, y, w, b, aligned_bytes(program.workspace_bytes)], threads)
+            np.testing.assert_array_equal(y, expected)

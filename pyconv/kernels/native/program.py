@@ -102,10 +102,13 @@ class Program:
         return BoundProgram(self._compiled or self._compile(), tuple(self._kernels), addresses)
 
     def _compile(self) -> tuple[Any, Any]:
-        """The `pyconv_program`, and the array of calls that it points to."""
+        """The `pyconv_program`, and what it points to."""
         calls = ffi.new("pyconv_call[]", [(values, segments, number) for number, values, segments in self._calls])
         program = ffi.new("pyconv_program *", [calls, len(self._calls), self._isa, self.threads])
-        self._compiled = program, calls
+        prepared = ffi.new("int64_t[]", lib.pyconv_program_prepare(program, ffi.NULL) // ffi.sizeof("int64_t"))
+        lib.pyconv_program_prepare(program, prepared)
+        program.prepared = prepared
+        self._compiled = program, (calls, prepared)
         return self._compiled
 
     def scratch(self, size: int) -> Any:
