@@ -410,7 +410,7 @@ int depthwise_engine_suits(const correlation *q) {
            (fills || shares);
 }
 
-const conv_engine depthwise_engine = {depthwise_packed, depthwise_workspace, depthwise_solve};
+const conv_engine depthwise_engine = {.packed = depthwise_packed, .workspace = depthwise_workspace, .solve = depthwise_solve};
 
 /* Backward weights. */
 

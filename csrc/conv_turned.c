@@ -313,4 +313,4 @@ static void turned_solve(const conv_problem *problem, int threads, char *base) {
     pyconv_parallel_for(places * job.shares, threads, turned_task, &job);
 }
 
-const conv_engine turned_engine = {turned_packed, turned_workspace, turned_solve};
+const conv_engine turned_engine = {.packed = turned_packed, .workspace = turned_workspace, .solve = turned_solve};

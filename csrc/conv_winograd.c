@@ -280,4 +280,4 @@ static void winograd_solve(const conv_problem *problem, int threads, char *base)
     pyconv_parallel_for(tiles * groups * job.shares, threads, winograd_task, &job);
 }
 
-const conv_engine winograd_engine = {winograd_packed, winograd_workspace, winograd_solve};
+const conv_engine winograd_engine = {.packed = winograd_packed, .workspace = winograd_workspace, .solve = winograd_solve};
