@@ -103,9 +103,9 @@ class Op:
     def compute(self, *arrays: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
         """Run now, into `out` if given."""
         if out is None:
-            result = computed(self, arrays)
-            if result is not None:
-                return result
+            y = computed(self, arrays)
+            if y is not None:
+                return y
             out = self.allocate(*arrays)
         kernels.run(self.kernel, out, *arrays, *self.attributes(*arrays), algorithm=self.algorithm)
         return out

@@ -21,15 +21,15 @@ _ALIGNED = 0x100  # of numpy's flags.num
 
 def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
     """The result of an op in a new array, or None if there is no quicker way to it than the usual one."""
-    layouts: list[Any] = []
+    key = [type(op), op, get_backend(), get_precision(), get_num_threads()]
     for x in inputs:
         if type(x) is _ndarray:
-            layouts.append((x.shape, x.strides, x.dtype, x.flags.num))
+            key.append((x.shape, x.strides, x.dtype, x.flags.num))
         elif x is None:
-            layouts.append(None)
+            key.append(None)
         else:
             return None
-    call = _prepared(type(op).__name__, op, get_backend(), get_precision(), get_num_threads(), *layouts)
+    call = _prepared(*key)
     if call is None:
         return None
     y = call(inputs)
@@ -39,11 +39,11 @@ def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
 
 
 @lru_cache(maxsize=CALLS)
-def _prepared(kind: str, op: Any, backend: str, precision: str, threads: int, *layouts: Any) -> Any:
+def _prepared(kind: type, op: Any, backend: str, precision: str, threads: int, *layouts: Any) -> Any:
     """A function of an op's inputs, or None.
 
-    All that the choice of a kernel depends on is an argument: the op (the name of its type makes for a better hash),
-    what is set for this thread, and of each input shape, strides, dtype and flags, or None for one left out.
+    All that the choice of a kernel depends on is an argument: the op (its type makes for a better hash), what is set
+    for this thread, and of each input shape, strides, dtype and flags, or None for one left out.
     """
     if backend != "native" or not all(layout is None or layout[3] & _ALIGNED for layout in layouts):
         return None

@@ -32,8 +32,9 @@ class PreparedCall:
         self._shape = tuple(out.shape[axis] for axis in order)  # in the order of memory
         self._order = None if list(order) == sorted(order) else tuple(np.argsort(order).tolist())
         self._dtype = out.dtype
-        # (number, the axes in whose order it is C-contiguous; None: as they are; (): in none) of each that is there
-        self._inputs = [(i, _axes(x)) for i, x in enumerate(inputs) if x is not None]
+        there = [(i, x) for i, x in enumerate(inputs) if x is not None]
+        # Place among the segments, number, and in which order of axes it is C-contiguous (None: as it is; (): in none).
+        self._inputs = [(place, i, _axes(x)) for place, (i, x) in enumerate(there, 1)]
         self._free: list[BoundProgram] = []
 
     def __call__(self, inputs: Sequence[Any]) -> np.ndarray | None:
@@ -45,16 +46,15 @@ class PreparedCall:
         segments = bound.segments  # of out, of inputs, of scratch
         y = _empty(self._shape, self._dtype)
         segments[0] = _from_buffer(y)
-        place = 1
-        for number, order in self._inputs:
-            x = inputs[number]
+        for place, number, order in self._inputs:
             if order is None:
-                segments[place] = _from_buffer(x)
+                segments[place] = _from_buffer(inputs[number])
+            elif order:
+                segments[place] = _from_buffer(inputs[number].transpose(order))
             else:
-                segments[place] = _from_buffer(x.transpose(order)) if order else pointer(x)
-            place += 1
+                segments[place] = pointer(inputs[number])
         if self._scratch_bytes:
-            segments[place] = library.workspace(self._scratch_bytes)
+            segments[len(self._inputs) + 1] = library.workspace(self._scratch_bytes)
         if _run(bound.program, bound.addresses, self._threads, _NULL):
             return None
         self._free.append(bound)
