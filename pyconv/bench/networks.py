@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -280,28 +280,39 @@ def peak_resident() -> int | None:
 
 
 def call_costs(calls: int = 2000) -> dict[str, float]:
-    """Seconds that a plan's call costs before C begins and after it ends, and those of each step inside C."""
-    compile, relu = import_module("pyconv.graph.compile").compile, import_module("pyconv.functional").relu
-    neg = import_module("pyconv.functional").neg
+    """Seconds of calls of next to no work: of a plan before C begins and after it ends, and of each step inside C; of
+    `F.conv2d` on 1 × 8 × 8² with eight 3 × 3 kernels, all of it.
+    """
+    functional = import_module("pyconv.functional")
+    compile, relu, neg = import_module("pyconv.graph.compile").compile, functional.relu, functional.neg
     x, y = np.ones(1, np.float32), np.empty(1, np.float32)
+    image, weight = np.ones((1, 8, 8, 8), np.float32), np.ones((8, 8, 3, 3), np.float32)
 
-    def timed(steps: int) -> float:
+    def timed(call: Callable[[], Any]) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            for _ in range(calls):
+                call()
+            times.append((time.perf_counter() - begin) / calls)
+        return min(times)
+
+    def planned(steps: int) -> float:
         def function(value: Any) -> Any:
             for _ in range(steps // 2):
                 value = neg(relu(value))
             return value
 
-        plan, times = compile(function, x), []
-        for _ in range(5):
-            begin = time.perf_counter()
-            for _ in range(calls):
-                plan(x, out=y)
-            times.append((time.perf_counter() - begin) / calls)
-        return min(times)
+        plan = compile(function, x)
+        return timed(lambda: plan(x, out=y))
 
-    few, many = timed(2), timed(102)
+    few, many = planned(2), planned(102)
     step = (many - few) / 100
-    return {"python_seconds": few - 2 * step, "step_seconds": step}
+    return {
+        "python_seconds": few - 2 * step,
+        "step_seconds": step,
+        "functional_seconds": timed(lambda: functional.conv2d(image, weight, padding=1)),
+    }
 
 
 def table(results: Sequence[Result]) -> str:

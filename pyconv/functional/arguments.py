@@ -28,7 +28,7 @@ def as_input(x: Any, name: str, ndim: int | None = None) -> Any:
     """
     if type(x) is ndarray:
         dtype = x.dtype
-        if (dtype is FLOAT32 or dtype is FLOAT64) and x.ndim == ndim:
+        if (dtype is FLOAT32 or dtype is FLOAT64) and (ndim is None or x.ndim == ndim):
             return x
     elif type(x) is not Node:
         x = as_array(x, name)

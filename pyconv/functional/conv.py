@@ -343,6 +343,8 @@ def _options(n, stride, padding, dilation, groups, padding_mode):
     """The options in the normal form that the cached functions take: tuples, pairs (or a name), ints and strings."""
     if not isinstance(padding_mode, str):
         raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
+    if type(stride) is type(padding) is type(dilation) is type(groups) is int and groups >= 1:
+        return (stride,) * n, ((padding, padding),) * n, (dilation,) * n, groups, padding_mode
     return (
         sizes(stride, "stride", n),
         padding if type(padding) is str else padding_pairs(padding, "padding", n),

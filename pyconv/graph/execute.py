@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +19,7 @@ from pyconv.graph.layout import Strides
 from pyconv.graph.memory import ALIGNMENT, Placement, Step, View
 from pyconv.graph.shared import Folded, Held, Shared
 from pyconv.kernels import Row
+from pyconv.kernels.layouts import sample
 
 if TYPE_CHECKING:
     from pyconv.graph.autotune import Tuner
@@ -36,10 +36,7 @@ class ArrayLayout(NamedTuple):
 
     def sample(self) -> np.ndarray:
         """Such an array with memory of its own."""
-        spans = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)] if prod(self.shape) else []
-        before, after = -sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)
-        memory = np.empty(before + after + self.dtype.itemsize, np.uint8)
-        return np.ndarray(self.shape, self.dtype, memory.data, before, self.strides)
+        return sample(*self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ def hostile_workspaces(monkeypatch):
             overrun.append(last.size - FENCE)
 
     def workspace(size):
-        if getattr(library._local, "program", None) is not None:
+        if library._local.program is not None:
             return usual(size)
         check()
         kept.last = np.full(size + 2 * FENCE, 0xFF, np.uint8)  # as reals: NaN

@@ -24,7 +24,17 @@ except ImportError as error:
 _HUGE_PAGE = 2 << 20  # workspaces begin on one: fewer misses of the TLB
 _LEAST_BYTES = 4 << 20  # from here on NumPy asks the system for huge pages; what is never touched costs nothing
 _KEPT_BYTES = 64 << 20  # a thread keeps a workspace up to this size for its next call
-_local = threading.local()
+
+
+class _Local(threading.local):
+    """What a thread has: a program that it records, its workspace, and one too large to keep for long."""
+
+    program: Any = None
+    buffer: tuple[Any, int, Any] | None = None  # memory, bytes, pointer
+    transient: Any = None
+
+
+_local = _Local()
 _needed: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
 
 
@@ -52,10 +62,10 @@ def set_isa(name: str) -> None:
 
 def workspace(size: int) -> Any:
     """A pointer to `size` bytes, aligned to a page, that this thread may use until its next call."""
-    program = getattr(_local, "program", None)
+    program = _local.program
     if program is not None:
         return program.scratch(size)
-    kept = getattr(_local, "buffer", None)
+    kept = _local.buffer
     if kept is None or kept[1] < size:
         size = max(size, _LEAST_BYTES)
         buffer = np.empty(size + _HUGE_PAGE, np.uint8)
@@ -70,7 +80,7 @@ def workspace(size: int) -> Any:
 
 def workspace_for(size_of: Any, *arguments: Any) -> Any:
     """A `workspace` as large as a function of the library says for these arguments and the number of threads."""
-    program = getattr(_local, "program", None)
+    program = _local.program
     if program is None:
         return workspace(size_of(*arguments, get_num_threads()))
     return workspace(max(size_of(*arguments, threads) for threads in range(1, program.threads + 1)))
@@ -82,7 +92,7 @@ def call(function: Any, *arguments: Any) -> None:
     What a kernel reads and writes must then be arrays that the caller gave, and C must do all of the work: nothing has
     been computed when this returns.
     """
-    program = getattr(_local, "program", None)
+    program = _local.program
     if program is None:
         function(*arguments, get_num_threads())
     else:

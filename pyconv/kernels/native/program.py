@@ -144,42 +144,42 @@ class Program:
 class BoundProgram:
     """A program and the addresses of its segments, which cost nothing to hand over once they are here."""
 
-    __slots__ = ("_addresses", "_compiled", "_kernels", "_program", "_segments")
+    __slots__ = ("_compiled", "_kernels", "addresses", "program", "segments")
 
     def __init__(self, compiled: tuple[Any, Any], kernels: Sequence[int], addresses: Sequence[int]):
         self._compiled = compiled
-        self._program = compiled[0]
+        self.program = compiled[0]
         self._kernels = kernels
-        self._addresses = ffi.new("intptr_t[]", addresses)
-        self._segments = ffi.cast("void **", self._addresses)
+        self.addresses = ffi.new("intptr_t[]", addresses)
+        self.segments = ffi.cast("void **", self.addresses)
 
     def place(self, arrays: Sequence[np.ndarray]) -> None:
         """Let these arrays be the first segments from now on; it is for the caller to keep them alive."""
         for number, array in enumerate(arrays):
-            self._segments[number] = pointer(array)
+            self.segments[number] = pointer(array)
 
     def run(self, threads: int) -> None:
         """As `Program.run`."""
-        if _run(self._program, self._addresses, threads, _NULL):
+        if _run(self.program, self.addresses, threads, _NULL):
             raise RuntimeError(_OTHER_ISA)
 
     def call(self, arrays: Sequence[np.ndarray], threads: int) -> None:
         """`place` and `run`, in less time."""
-        segments, number = self._segments, 0
+        segments, number = self.segments, 0
         try:
             for array in arrays:
                 segments[number] = _from_buffer(array)
                 number += 1
         except (BufferError, ValueError):  # the array is not contiguous
             self.place(arrays)
-        if _run(self._program, self._addresses, threads, _NULL):
+        if _run(self.program, self.addresses, threads, _NULL):
             raise RuntimeError(_OTHER_ISA)
 
     def profile(self, threads: int) -> list[float]:
         """As `Program.profile`."""
-        count = self._program.count
+        count = self.program.count
         seconds = ffi.new("double[]", count)
-        if _run(self._program, self._addresses, threads, seconds):
+        if _run(self.program, self.addresses, threads, seconds):
             raise RuntimeError(_OTHER_ISA)
         ends = [*self._kernels[1:], count]
         return [sum(seconds[b:e]) for b, e in zip(self._kernels, ends, strict=True)]
