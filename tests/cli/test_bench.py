@@ -1,10 +1,12 @@
 """`pyconv bench`: what its options choose, what it prints and writes, and its exit codes."""
 
 import argparse
+import json
 
 import pytest
 
-from pyconv.bench import session
+from pyconv import kernels
+from pyconv.bench import choices, session
 from pyconv.bench.problems import PROBLEMS, find
 from pyconv.bench.report import Report
 from pyconv.bench.timing import Measurement
@@ -182,3 +184,42 @@ def test_a_real_run_of_one_small_problem(tmp_path):
         (engine, pass_) for pass_ in ("forward", "backward") for engine in ("naive", "im2col")
     ]
     assert all(m.seconds > 0 and m.error < 3e-6 for m in measured)
+
+
+def test_choices_time_every_algorithm_beside_the_chosen_one(tmp_path, capsys):
+    if (reason := kernels.available("native")) is not None:
+        pytest.skip(reason)
+    path = tmp_path / "choices.json"
+    options = (
+        "--choices",
+        "--problems",
+        "cifar-resnet18/conv3@small,dcgan/up3@small,vgg16/pool5",
+        "--seconds",
+        "0.001",
+    )
+    assert run(*options, "--threads", "1", "--json", str(path)) in (0, 1)  # a machine that others use decides
+    found = json.loads(path.read_text())["choices"]
+    assert [(c["problem"], c["pass_"], c["use"]) for c in found] == [
+        (name, pass_, use)
+        for name in ("cifar-resnet18/conv3@small", "dcgan/up3@small")
+        for pass_, use in (
+            *(("forward", use) for use in ("call", "plan")),
+            *(("backward_data", use) for use in ("call", "plan")),
+            ("backward_weights", "call"),
+        )
+    ]
+    for choice in found:
+        assert choice["measured"].keys() == choice["predicted"].keys()
+        assert choice["loss"] == choice["measured"][choice["chosen"]] / min(choice["measured"].values())
+    assert set(found[0]["measured"]) == {"direct", "winograd"}
+    assert "of the 5 with more than one algorithm" in capsys.readouterr().out
+
+
+def test_choices_that_are_bad_show_in_the_exit_code(monkeypatch):
+    bad = choices.Choice(
+        "a", "forward", "call", "direct", {"direct": 1.0, "winograd": 1.0}, {"direct": 2, "winograd": 1}
+    )
+    good = choices.Choice("a", "forward", "call", "winograd", bad.predicted, bad.measured)
+    assert choices.good_enough([good] * 19 + [bad])
+    assert not choices.good_enough([good] * 18 + [bad])
+    assert choices.summary([good] * 3 + [bad]).startswith("3 of 4 choices (75.0%) within 10 % of the best; 3 of the 4")

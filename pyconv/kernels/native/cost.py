@@ -36,8 +36,8 @@ _DEPTHWISE_WEIGHTS = 2.4
 # many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
 _POINTS, _TILE, _MANY_CHANNELS = 36, 4, 4
 _W_PRODUCT, _W_INPUT, _W_OUTPUT, _W_WEIGHT, _W_WEIGHT_IN_CACHE = 1.45, 11.6, 8.2, 7.7, 4.9
-# The same of backward weights: x, dy, and a point of dw, which grows by a block of tiles at a time. Each group has loops
-# of its own, which wait for each other.
+# The same of backward weights: x, dy, and a point of dw, which grows by a block of tiles at a time; and the loops of
+# a group, which wait for each other.
 _WW_PRODUCT, _WW_X, _WW_DY, _WW_SUM, _WW_BLOCK, _WW_GROUP = 1.92, 16.7, 7.8, 18.0, 128, 40_000
 
 _PLANAR_ENGINE, _TURNED_ENGINE, _DEPTHWISE_ENGINE = 5, 4, 2  # as pyconv_conv_engine numbers them
