@@ -11,7 +11,7 @@ from typing import Any
 
 from pyconv import kernels
 from pyconv._extras import require
-from pyconv.bench import choices, drawn, engines, networks, problems, report, session
+from pyconv.bench import choices, drawn, engines, html, networks, problems, report, session
 from pyconv.bench.peak import peak_flops
 from pyconv.kernels.threads import get_num_threads, num_threads
 
@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure errors against float64, which takes longer than the timing (default: yes)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the measurements and the machine's facts")
+    parser.add_argument("--html", metavar="FILE", help="write a page: table, roofline, ratios of each class")
     parser.add_argument("--png", metavar="FILE", help="draw GFLOP/s as bars")
     parser.add_argument("--compare", metavar="FILE", help="hold the ratios to the best peer against an earlier --json")
     parser.add_argument("--list", action="store_true", help="list the problems (all, or those of --problems) and stop")
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
     threads = args.threads or get_num_threads()
     facts = report.machine(threads, *peak_flops(threads))
+    bytes_a_second = html.bandwidth() if args.html else 0.0
     print(report.heading(facts), flush=True)
     new = report.Report(facts, [])
     by_name = {p.name: p for p in chosen}
@@ -117,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
         print(report.slower(new, references))
     if args.json:
         new.save(args.json)
+    if args.html:
+        html.write(new, args.html, bytes_a_second)
     if args.png:
         report.plot(new, args.png)
     failed = [m for m in new.measurements if not m.peer and m.seconds is None]

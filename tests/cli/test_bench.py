@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -141,6 +143,22 @@ def test_png(timed, monkeypatch):
     monkeypatch.setattr(bench.report, "plot", lambda report, path: drawn.update({path: report}))
     assert run("--problems", "lecture/*", "--backends", "native", "--peers", "none", "--png", "chart.png") == 0
     assert [m.engine for m in drawn["chart.png"].measurements] == ["native", "native"]
+
+
+def test_html_is_one_page_with_table_roofline_and_ratios(timed, tmp_path):
+    timed["native"] = 0.5
+    path = tmp_path / "report.html"
+    options = ("--problems", "lecture/*,lenet5/conv1,vgg16/pool3", "--backends", "native*", "--peers", "torch")
+    assert run(*options, "--html", str(path)) == 0
+    text = path.read_text(encoding="utf-8")
+    drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.S)]
+    circles, bars = (list(svg.iter(tag)) for svg, tag in zip(drawings, ("circle", "rect"), strict=True))
+    assert len(circles) == 2 * 2 * 3  # convolutions, passes, engines
+    assert all(0 <= float(c.get("cx")) <= 900 and 0 <= float(c.get("cy")) <= 420 for c in circles)
+    assert len(bars) == 2 * 2 * 2  # classes, passes, engines of ours
+    assert text.count("<tr>") == 1 + 3 * 2 * 3
+    assert "<td>2.00</td>" in text
+    assert "://" not in text
 
 
 def test_engine_that_is_missing_is_named(timed, monkeypatch, capsys):
