@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pyconv import kernels
 from pyconv._extras import require
-from pyconv.bench import drawn, engines, networks, problems, report, session
+from pyconv.bench import choices, drawn, engines, html, networks, problems, report, session
 from pyconv.bench.peak import peak_flops
-from pyconv.kernels.threads import get_num_threads
+from pyconv.kernels.threads import get_num_threads, num_threads
 
 EXAMPLE = """\
 examples:
@@ -22,6 +23,7 @@ examples:
   pyconv bench --problems '*' --peers none --baseline im2col --seconds 0.1 --no-check
   pyconv bench --networks 'lenet5*,resnet50@1' --peers torch,onnxruntime --json networks.json
   pyconv bench --random 200 --seed 1 --passes forward,backward --no-check --json random.json
+  pyconv bench --choices --seconds 0.02 --json choices.json    (exit code 1 if the cost model often chooses badly)
   pyconv bench --problems short --compare old.json      (exit code 1 if a ratio fell by more than 10 %)
 """
 
@@ -40,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="*",
         metavar="GLOBS",
         help=f"whole networks instead of layers: times, memory, compilation; of {', '.join(networks.NETWORKS)} (all)",
+    )
+    parser.add_argument(
+        "--choices",
+        action="store_true",
+        help="time every algorithm of the native backend: how often is the chosen one within 10 %% of the best?",
     )
     parser.add_argument("--random", type=int, metavar="N", help="N layers drawn at random instead of named ones")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which layers --random draws (%(default)s)")
@@ -65,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure errors against float64, which takes longer than the timing (default: yes)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the measurements and the machine's facts")
+    parser.add_argument("--html", metavar="FILE", help="write a page: table, roofline, ratios of each class")
     parser.add_argument("--png", metavar="FILE", help="draw GFLOP/s as bars")
     parser.add_argument("--compare", metavar="FILE", help="hold the ratios to the best peer against an earlier --json")
     parser.add_argument("--list", action="store_true", help="list the problems (all, or those of --problems) and stop")
@@ -75,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     if args.networks is not None:
         return _networks(args)
     random = _drawn(args)
+    if args.choices:
+        return _choices(args, random)
     if args.list:
         _list(random or (problems.select(args.problems) if args.problems else problems.PROBLEMS.values()))
         return 0
@@ -96,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
     threads = args.threads or get_num_threads()
     facts = report.machine(threads, *peak_flops(threads))
+    bytes_a_second = html.bandwidth() if args.html else 0.0
     print(report.heading(facts), flush=True)
     new = report.Report(facts, [])
     by_name = {p.name: p for p in chosen}
@@ -108,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
         print(report.slower(new, references))
     if args.json:
         new.save(args.json)
+    if args.html:
+        html.write(new, args.html, bytes_a_second)
     if args.png:
         report.plot(new, args.png)
     failed = [m for m in new.measurements if not m.peer and m.seconds is None]
@@ -117,6 +130,31 @@ def run(args: argparse.Namespace) -> int:
     for regression in fallen:
         print(f"regression: {regression}", file=sys.stderr)
     return 1 if failed or fallen else 0
+
+
+def _choices(args: argparse.Namespace, random: list[problems.Problem]) -> int:
+    """`pyconv bench --choices`; 1 if fewer than 95 % of the choices are good ones."""
+    _check_numbers(args)
+    reason = kernels.available("native")
+    if reason is not None:
+        raise ValueError(f"--choices is about the native backend: {reason}")
+    chosen = random or (problems.select(args.problems) if args.problems else list(problems.PROBLEMS.values()))
+    threads = args.threads or get_num_threads()
+    facts = report.machine(threads, *peak_flops(threads))
+    print(report.heading(facts), flush=True)
+    found = []
+    with kernels.backend("native"), num_threads(threads):
+        for choice in choices.run(chosen, args.seconds):
+            found.append(choice)
+            if len(choice.measured) > 1:
+                print(choice, flush=True)
+    if not found:
+        raise ValueError("--choices needs a convolution among the problems")
+    print(choices.summary(found))
+    if args.json:
+        content = choices.as_json(facts, found)
+        Path(args.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0 if choices.good_enough(found) else 1
 
 
 def _drawn(args: argparse.Namespace) -> list[problems.Problem]:

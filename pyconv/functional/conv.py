@@ -8,6 +8,8 @@ O = (I + begin + end - dilation·(R - 1) - 1) // stride + 1 along each spatial a
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from pyconv import kernels
@@ -23,6 +25,7 @@ from pyconv.functional.arguments import (
     unbatched,
 )
 from pyconv.functional.descriptors import backward_data_op, backward_weights_op, conv_op, transpose_op
+from pyconv.kernels.measure import measure as measured
 
 __all__ = [
     "algorithms",
@@ -241,15 +244,39 @@ def conv_transpose3d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     return _transpose(3, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def algorithms(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros"):
-    """Names of the algorithms that can run this convolution in the current backend, best first.
+class Algorithm(str):
+    """The name of an algorithm, and how long one convolution takes by it, in seconds.
 
-    Takes what `conv1d`, `conv2d` and `conv3d` take; the number of axes of `weight` says which is meant.
+    Attributes
+    ----------
+    predicted : float or None
+        By the cost model that `algorithm="auto"` chooses by; None where a backend has none.
+    measured : float or None
+        On this machine, with the threads set now; None where that was not asked for.
+    """
+
+    __slots__ = ("measured", "predicted")
+    predicted: float | None
+    measured: float | None
+
+    def __new__(cls, name: str, predicted: float | None = None, measured: float | None = None):
+        algorithm = super().__new__(cls, name)
+        algorithm.predicted = predicted
+        algorithm.measured = measured
+        return algorithm
+
+
+def algorithms(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros", measure=False):
+    """Names of the algorithms that can run this convolution in the current backend, best first, and their times.
+
+    Takes what `conv1d`, `conv2d` and `conv3d` take; the number of axes of `weight` says which is meant. `measure` runs
+    all of them, in turns, for about 20 ms each.
 
     Returns
     -------
     list of str
-        Each may be given to the convolution as `algorithm`.
+        Each may be given to the convolution as `algorithm`. Their attributes `predicted` and `measured` are seconds, or
+        None: by the cost model (native backend) and, with `measure`, on this machine.
 
     Examples
     --------
@@ -269,7 +296,11 @@ def algorithms(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     op = conv_op(n, x.shape, weight.shape, None if bias is None else bias.shape, *options, "auto")
     y = np.empty_like(x, shape=op.infer(x, weight)[0])
     call = (y, x, weight, bias, op.spec)
-    return [row.algorithm for row in kernels.fitting(op.kernel, *call)]
+    fit = kernels.fitting(op.kernel, *call)
+    times = measured({row.algorithm: partial(row.function, *call) for row in fit}) if measure else {}
+    return [
+        Algorithm(row.algorithm, row.predict(*call) if row.predict else None, times.get(row.algorithm)) for row in fit
+    ]
 
 
 def _conv(n, x, weight, bias, stride, padding, dilation, groups, padding_mode, algorithm, out):

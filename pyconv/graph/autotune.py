@@ -13,11 +13,10 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,13 +27,13 @@ from pyconv.graph.execute import ArrayLayout
 from pyconv.graph.memory import ALIGNMENT, Step, View
 from pyconv.kernels import Row
 from pyconv.kernels.machine import cpu_name
+from pyconv.kernels.measure import measure
 from pyconv.kernels.precision import ROUNDS_MORE
 from pyconv.kernels.threads import get_num_threads
 
 TUNED = ("conv", "fused_conv", "conv_backward_data")  # kernels
 FORMAT = "pyconv autotune 1"
 MOST_PROBLEMS = 4096  # that a file keeps of one machine, those measured last
-_LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 5, 100, 0.02  # of the measurement of a problem
 
 Times = dict[str, float]  # algorithm -> seconds
 
@@ -73,14 +72,14 @@ class Tuner:
         chosen = kernels.choose(step.kernel, *arguments, algorithm=step.algorithm)
         if step.kernel not in TUNED or step.algorithm != "auto" or kernels.get_backend() != "native":
             return chosen, {}
-        rows = {row.algorithm: row for row in _candidates(step.kernel, arguments)}
+        rows = {row.algorithm: row for row in candidates(step.kernel, arguments)}
         if len(rows) < 2:
             return chosen, {}
         machine, problem = _machine(), _problem(step, packs, rows)
         with self._lock:
             times = self._measured.get(machine, {}).get(problem) or self._known.get(machine, {}).get(problem)
             if not times or not times.keys() <= rows.keys():
-                runs = {name: run for name, row in rows.items() if (run := _run(row, arguments, packs)) is not None}
+                runs = {name: run for name, row in rows.items() if (run := recorded(row, arguments, packs)) is not None}
                 times = measure(runs)
                 self._measured.setdefault(machine, {})[problem] = times
         return (rows[min(times, key=times.__getitem__)], times) if times else (chosen, {})
@@ -102,22 +101,6 @@ class Tuner:
                 warnings.warn(f"measured times cannot be saved: {error}", RuntimeWarning, stacklevel=4)
 
 
-def measure(runs: Mapping[str, Callable[[], None]]) -> Times:
-    """The lower quartile of the seconds that each takes, in turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()  # what memory and caches cost at first is nobody's fault
-    begin = perf_counter()
-    for rounds in range(_MOST_ROUNDS):
-        if rounds >= _LEAST_ROUNDS and perf_counter() - begin > _SECONDS * len(runs):
-            break
-        for name, run in runs.items():
-            started = perf_counter()
-            run()
-            seconds[name].append(perf_counter() - started)
-    return {name: sorted(taken)[len(taken) // 4] for name, taken in seconds.items()}
-
-
 def default_path() -> Path:
     """``autotune.json`` in the folder where this system's users have caches."""
     home = Path.home()
@@ -133,7 +116,7 @@ def default_path() -> Path:
 # --- what is measured
 
 
-def _candidates(kernel: str, arguments: Sequence[Any]) -> list[Row]:
+def candidates(kernel: str, arguments: Sequence[Any]) -> list[Row]:
     """The rows that can serve a call in C, and are as exact as the precision asks for."""
     from pyconv.kernels.native.program import Program
 
@@ -141,7 +124,7 @@ def _candidates(kernel: str, arguments: Sequence[Any]) -> list[Row]:
     return [row for row in fit if row.decline is None or row.decline(*arguments) != ROUNDS_MORE]
 
 
-def _run(row: Row, arguments: Sequence[Any], packs: bool) -> Callable[[], None] | None:
+def recorded(row: Row, arguments: Sequence[Any], packs: bool) -> Callable[[], None] | None:
     """A function that runs a row on arrays like the arguments; None if it does not run in C."""
     from pyconv.kernels.native.program import Program
 

@@ -97,13 +97,13 @@ class Code:
         """The row that shall run a step, and the times of those that could if they were measured."""
         if tuner is None:
             return kernels.choose(step.kernel, *arguments, algorithm=step.algorithm), {}
-        return tuner.choose(step, arguments, _has_constant_weights(step))
+        return tuner.choose(step, arguments, has_constant_weights(step))
 
     def _record(self, memory: _Arrays, step: Step, row: Row, arguments: list[Any]) -> str | None:
         """Append a step to the program at the end, or to a new one; None, or why that cannot be."""
         from pyconv.kernels.native.program import Program
 
-        packing = row.pack(*arguments) if row.pack and _has_constant_weights(step) else None
+        packing = row.pack(*arguments) if row.pack and has_constant_weights(step) else None
         packed = None if packing is None else self._constants.packed(step.operands[1], arguments[2], packing)
         if packed is not None:
             arguments[2] = packed
@@ -123,7 +123,7 @@ class Code:
         return reason
 
 
-def _has_constant_weights(step: Step) -> bool:
+def has_constant_weights(step: Step) -> bool:
     """Whether its second operand, where a layer has its weights, is a constant."""
     weights = step.operands[1] if len(step.operands) > 1 else None
     return weights is not None and weights.storage.segment == "constant"

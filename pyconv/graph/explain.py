@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from pyconv import kernels
-from pyconv.graph.execute import Choice, Code
+from pyconv.graph.execute import Choice, Code, has_constant_weights
 from pyconv.graph.graph import op_text, size_text
 from pyconv.graph.layout import channels_last_strides, contiguous, same_order, stand_in
 from pyconv.graph.memory import View
@@ -73,12 +73,21 @@ def _order(view: View) -> str:
 
 
 def _algorithm(choice: Choice) -> str:
-    """The row's name, and why: what was measured, or why those before it do not serve."""
-    if choice.measured:
-        times = sorted(choice.measured.items(), key=lambda item: item[1])
-        return f"{choice.row.algorithm} (measured: {', '.join(f'{name} {1e3 * s:.3g} ms' for name, s in times)})"
+    """The row's name, and why: times that were measured and predicted, or why those before it do not serve."""
     step, reasons = choice.step, []
     operands = [None if v is None else stand_in(v.shape, v.strides, v.dtype) for v in (step.out, *step.operands)]
+    packed = has_constant_weights(step)
+    predicted = {
+        row.algorithm: row.predict(*operands, *step.attributes, packed=packed)
+        for row in kernels.fitting(step.kernel, *operands, *step.attributes)
+        if row.predict and (choice.reason is None or row is choice.row)
+    }
+    if choice.measured:
+        reasons.append(f"measured: {_times(choice.measured)}")
+    if predicted:
+        reasons.append(f"predicted: {_times(predicted)}")
+    if choice.measured or len(predicted) > 1:
+        return f"{choice.row.algorithm} ({'; '.join(reasons)})"
     for row in kernels.rows(step.kernel):
         if row is choice.row:
             break
@@ -87,6 +96,11 @@ def _algorithm(choice: Choice) -> str:
                 reasons.append(f"{row.algorithm}: {reason}")
                 break
     return choice.row.algorithm + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _times(seconds: dict[str, float]) -> str:
+    """Milliseconds of algorithms, the quickest first."""
+    return ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in sorted(seconds.items(), key=lambda item: item[1]))
 
 
 def macs(node: Node) -> int:

@@ -27,6 +27,7 @@ class Row:
     whether it is a good choice where the caller leaves that open. `pack(*arguments)` returns None, or how the
     third of them, the weights, is packed for more calls with arrays of the same shapes and strides: an object whose
     `pack(weights)` gives what may stand for them, and whose `key` is equal for those that make the same of them.
+    `predict(*arguments, packed=False)` gives the seconds that it should take, with weights packed before or not.
     """
 
     algorithm: str
@@ -34,6 +35,7 @@ class Row:
     refuse: Callable[..., str | None] | None = None
     decline: Callable[..., str | None] | None = None
     pack: Callable[..., Any] | None = None
+    predict: Callable[..., float] | None = None
 
 
 _default: str | None = None  # set on first use: the best backend that loads

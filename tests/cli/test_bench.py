@@ -1,10 +1,14 @@
 """`pyconv bench`: what its options choose, what it prints and writes, and its exit codes."""
 
 import argparse
+import json
+import re
+from xml.etree import ElementTree
 
 import pytest
 
-from pyconv.bench import session
+from pyconv import kernels
+from pyconv.bench import choices, session
 from pyconv.bench.problems import PROBLEMS, find
 from pyconv.bench.report import Report
 from pyconv.bench.timing import Measurement
@@ -141,6 +145,22 @@ def test_png(timed, monkeypatch):
     assert [m.engine for m in drawn["chart.png"].measurements] == ["native", "native"]
 
 
+def test_html_is_one_page_with_table_roofline_and_ratios(timed, tmp_path):
+    timed["native"] = 0.5
+    path = tmp_path / "report.html"
+    options = ("--problems", "lecture/*,lenet5/conv1,vgg16/pool3", "--backends", "native*", "--peers", "torch")
+    assert run(*options, "--html", str(path)) == 0
+    text = path.read_text(encoding="utf-8")
+    drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.S)]
+    circles, bars = (list(svg.iter(tag)) for svg, tag in zip(drawings, ("circle", "rect"), strict=True))
+    assert len(circles) == 2 * 2 * 3  # convolutions, passes, engines
+    assert all(0 <= float(c.get("cx")) <= 900 and 0 <= float(c.get("cy")) <= 420 for c in circles)
+    assert len(bars) == 2 * 2 * 2  # classes, passes, engines of ours
+    assert text.count("<tr>") == 1 + 3 * 2 * 3
+    assert "<td>2.00</td>" in text
+    assert "://" not in text
+
+
 def test_engine_that_is_missing_is_named(timed, monkeypatch, capsys):
     monkeypatch.setattr("pyconv.bench.engines.Torch.unavailable", lambda self: "not installed: pip install torch")
     assert run("--problems", "lecture/*", "--backends", "native", "--peers", "torch") == 0
@@ -182,3 +202,42 @@ def test_a_real_run_of_one_small_problem(tmp_path):
         (engine, pass_) for pass_ in ("forward", "backward") for engine in ("naive", "im2col")
     ]
     assert all(m.seconds > 0 and m.error < 3e-6 for m in measured)
+
+
+def test_choices_time_every_algorithm_beside_the_chosen_one(tmp_path, capsys):
+    if (reason := kernels.available("native")) is not None:
+        pytest.skip(reason)
+    path = tmp_path / "choices.json"
+    options = (
+        "--choices",
+        "--problems",
+        "cifar-resnet18/conv3@small,dcgan/up3@small,vgg16/pool5",
+        "--seconds",
+        "0.001",
+    )
+    assert run(*options, "--threads", "1", "--json", str(path)) in (0, 1)  # a machine that others use decides
+    found = json.loads(path.read_text())["choices"]
+    assert [(c["problem"], c["pass_"], c["use"]) for c in found] == [
+        (name, pass_, use)
+        for name in ("cifar-resnet18/conv3@small", "dcgan/up3@small")
+        for pass_, use in (
+            *(("forward", use) for use in ("call", "plan")),
+            *(("backward_data", use) for use in ("call", "plan")),
+            ("backward_weights", "call"),
+        )
+    ]
+    for choice in found:
+        assert choice["measured"].keys() == choice["predicted"].keys()
+        assert choice["loss"] == choice["measured"][choice["chosen"]] / min(choice["measured"].values())
+    assert set(found[0]["measured"]) == {"direct", "winograd"}
+    assert "of the 5 with more than one algorithm" in capsys.readouterr().out
+
+
+def test_choices_that_are_bad_show_in_the_exit_code(monkeypatch):
+    bad = choices.Choice(
+        "a", "forward", "call", "direct", {"direct": 1.0, "winograd": 1.0}, {"direct": 2, "winograd": 1}
+    )
+    good = choices.Choice("a", "forward", "call", "winograd", bad.predicted, bad.measured)
+    assert choices.good_enough([good] * 19 + [bad])
+    assert not choices.good_enough([good] * 18 + [bad])
+    assert choices.summary([good] * 3 + [bad]).startswith("3 of 4 choices (75.0%) within 10 % of the best; 3 of the 4")

@@ -257,6 +257,18 @@ def test_algorithms_lists_what_runs(backend):
             np.testing.assert_allclose(result, results[0], atol=1e-4)
 
 
+def test_algorithms_tell_predicted_and_measured_times(backend):
+    w = W.astype(np.float32)
+    with pc.backend(backend):
+        (plain, *_), (timed, *_) = F.algorithms(X, w), F.algorithms(X, w, measure=True)
+    assert plain == timed
+    assert plain.measured is None
+    assert timed.measured > 0
+    assert plain.predicted == timed.predicted
+    assert (plain.predicted is None) == (backend != "native")
+    assert plain.predicted is None or 0 < plain.predicted < 1
+
+
 def test_recorded_and_computed_alike():
     x, w, b = (Node.leaf(a) for a in (X, W, B))
     np.testing.assert_array_equal(F.conv2d(x, w, b, stride=2).value, F.conv2d(X, W, B, stride=2))

@@ -18,8 +18,8 @@ from pyconv.kernels.native import (
 
 KERNELS = {
     "conv": (
-        Row("winograd", winograd.conv, winograd.refuse, winograd.decline, winograd.pack_conv),
-        Row("direct", conv.conv, pack=conv.pack_conv),
+        Row("winograd", winograd.conv, winograd.refuse, winograd.decline, winograd.pack_conv, winograd.predict),
+        Row("direct", conv.conv, pack=conv.pack_conv, predict=conv.predict_conv),
     ),
     "conv_backward_data": (
         Row(
@@ -28,8 +28,14 @@ KERNELS = {
             winograd.refuse_backward_data,
             winograd.decline_backward_data,
             winograd.pack_backward_data,
+            winograd.predict_backward_data,
         ),
-        Row("direct", conv.conv_backward_data, pack=conv.pack_backward_data),
+        Row(
+            "direct",
+            conv.conv_backward_data,
+            pack=conv.pack_backward_data,
+            predict=conv.predict_backward_data,
+        ),
     ),
     "conv_backward_weights": (
         Row(
@@ -37,8 +43,9 @@ KERNELS = {
             winograd.conv_backward_weights,
             winograd.refuse_backward_weights,
             winograd.decline_backward_weights,
+            predict=winograd.predict_backward_weights,
         ),
-        Row("direct", conv.conv_backward_weights),
+        Row("direct", conv.conv_backward_weights, predict=conv.predict_backward_weights),
     ),
     "max_pool": (Row("direct", pool.max_pool),),
     "max_pool_indices": (Row("direct", pool.max_pool_indices),),
@@ -59,8 +66,15 @@ KERNELS = {
             fused.refuse_winograd_conv,
             fused.decline_winograd_conv,
             fused.pack_winograd_conv,
+            fused.predict_winograd_conv,
         ),
-        Row("direct", fused.direct_conv, fused.refuse_direct_conv, pack=fused.pack_direct_conv),
+        Row(
+            "direct",
+            fused.direct_conv,
+            fused.refuse_direct_conv,
+            pack=fused.pack_direct_conv,
+            predict=fused.predict_direct_conv,
+        ),
         Row("parts", fused.conv_in_parts, fused.refuse_conv_in_parts),
     ),
     "fused_linear": (

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from pyconv.kernels.native import cost
+from pyconv.kernels.native.cost import BACKWARD_DATA, BACKWARD_WEIGHTS, FORWARD
 from pyconv.kernels.native.elementwise import UNARY
 from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
 from pyconv.kernels.native.packing import PackedWeights, packing, weights_pointer
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
-
-FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
-
 
 DIRECT, WINOGRAD = range(2)
 
@@ -76,6 +75,21 @@ def conv_backward_weights(dw, dy, x, spec, algorithm=DIRECT):
     problem = describe(spec, x, dw, dy, algorithm)
     memory = workspace_for(lib.pyconv_conv_workspace, problem, BACKWARD_WEIGHTS)
     call(lib.pyconv_conv_backward_weights, problem, pointer(dy), pointer(x), pointer(dw), memory)
+
+
+def predict_conv(y, x, w, b, spec, packed=False):
+    """Seconds that `conv` should take."""
+    return cost.seconds(describe(spec, x, w, y), FORWARD, False, packed)
+
+
+def predict_backward_data(dx, dy, w, b, spec, packed=False):
+    """Seconds that `conv_backward_data` should take."""
+    return cost.seconds(describe(spec, dx, w, dy), BACKWARD_DATA, False, packed)
+
+
+def predict_backward_weights(dw, dy, x, spec, packed=False):
+    """Seconds that `conv_backward_weights` should take."""
+    return cost.seconds(describe(spec, x, dw, dy), BACKWARD_WEIGHTS, False)
 
 
 def _aligned_weights(w):

@@ -44,6 +44,16 @@ def pack_winograd_conv(y, x, w, b, residual, spec, *activation):
     return winograd.pack_conv(y, x, w, b, spec)
 
 
+def predict_direct_conv(y, x, w, b, residual, spec, *activation, packed=False):
+    """Seconds that the convolution should take; the epilogue costs little beside it."""
+    return conv.predict_conv(y, x, w, b, spec, packed)
+
+
+def predict_winograd_conv(y, x, w, b, residual, spec, *activation, packed=False):
+    """Seconds that the convolution should take; the epilogue costs little beside it."""
+    return winograd.predict(y, x, w, b, spec, packed)
+
+
 def refuse_direct_linear(y, x, w, b, residual, activation, *parameters):
     return linear.refuse_linear(y, x, w, b) or _refuse(y, x, w, residual, activation)
 
