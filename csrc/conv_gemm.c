@@ -11,6 +11,8 @@
 #include "threads.h"
 #include "workspace.h"
 
+#include <math.h>
+
 enum {
     TILE_BYTES = 224 << 10, /* of a tile's input, one block of channels: stays in L2 */
     PANEL_BYTES = 20 << 10, /* of a panel of weights, one block of channels: stays in L1; */
@@ -201,21 +203,31 @@ static void copy_task(void *context, int64_t i, int worker) {
     if (!view.base) copy_input(job, &t, &view, shared_input(job, place, block));
 }
 
-/* Runs the register tile over all pixels of a tile for one panel of so many columns; pixel p goes to c + p·c_steps. */
-static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, const char *panel,
-                     int64_t columns, const char *bias, char *c, const int64_t c_steps[AXES]) {
+/* Lets the register tile finish its outputs, where it can: whether it does. `in_place`: it writes them to y. */
+static int finishes(const conv_problem *problem, int in_place, tile_args *args) {
+    const int relu = problem->activation == PYCONV_RELU, clips = problem->activation == PYCONV_CLIP || problem->activation == PYCONV_HARDTANH;
+    if ((problem->activation >= 0 && !relu && !clips) || (problem->residual && !in_place)) return 0;
+    if (problem->residual) args->beside = problem->residual - problem->q.y;
+    args->clips = relu || clips;
+    args->low = clips ? problem->parameters[0] : 0;
+    args->high = clips ? problem->parameters[1] : INFINITY;
+    return 1;
+}
+
+/* Runs the register tile over all pixels of a tile for one panel (b, bias and epilogue of `args`) of so many columns; pixel p goes
+ * to c + p·c_steps. */
+static void multiply(const conv_job *job, const tile *t, const input_view *in, const tap_set *set, tile_args args, int64_t columns,
+                     char *c, const int64_t c_steps[AXES]) {
     const correlation *q = &job->problem.q;
     const kernel_table *table = q->table;
     const int pair = table->group_rows;
     const int64_t size = q->size, width = t->extent[WIDTH], a_step = in->steps[WIDTH] * q->axes[WIDTH].step;
     const tap_runs *runs = in->in_place ? &set->in_place : &set->copied;
-    tile_args args = {.offset = runs->offset,
-                      .runs = runs->runs,
-                      .length = job->ragged ? in->channels : runs->length,
-                      .b = panel,
-                      .bias = bias,
-                      .accumulate = in->block > 0,
-                      .narrow = columns <= table->nr / 2};
+    args.offset = runs->offset;
+    args.runs = runs->runs;
+    args.length = job->ragged ? in->channels : runs->length;
+    args.accumulate = in->block > 0;
+    args.narrow = columns <= table->nr / 2;
     /* rows of one base pointer are neighbours along the width; where it has but one pixel they are that pixel again */
     args.row_step = width < pair ? 0 : a_step;
     args.c_row_step = width < pair ? 0 : c_steps[WIDTH];
@@ -262,21 +274,23 @@ static void add_products(const conv_job *job, const tile *t, const input_view *i
     const int64_t last = job->sets[s].taps > 0 ? job->blocks - 1 : 0; /* without taps there is but the bias */
     if (in->block > last) return;
     char room[MAX_NR * sizeof(double)], *y = q->y + (channel * q->y_channel + output_offset(t->begin, q->y_step)) * size;
-    const char *bias = panel_bias(problem, channel, channels, nr, room);
+    const int in_place = q->y_channel == 1 && channels == nr;
+    tile_args args = {.b = weights, .bias = panel_bias(problem, channel, channels, nr, room)};
+    const int finishes_later = in->block == last && !finishes(problem, in_place, &args);
     tile all = phases == 1 ? tile_of_phase(problem, t, first) : *t;
-    if (q->y_channel == 1 && channels == nr) {
-        multiply(job, &all, in, &job->sets[s], weights, nr, bias, y + phase_offset(problem, first) * size, q->y_step);
-        if (in->block == last) finish_tile(problem, q, &all, channel, nr);
+    if (in_place) {
+        multiply(job, &all, in, &job->sets[s], args, nr, y + phase_offset(problem, first) * size, q->y_step);
+        if (finishes_later) finish_tile(problem, q, &all, channel, nr);
         return;
     }
     int64_t steps[AXES];
     dense_steps(t->extent, nr, steps);
-    multiply(job, &all, in, &job->sets[s], weights, phases * channels, bias, sums, steps);
+    multiply(job, &all, in, &job->sets[s], args, phases * channels, sums, steps);
     for (int64_t i = 0; i < phases && in->block == last; i++) {
         tile part = tile_of_phase(problem, t, first + i);
         spread(q, &part, sums + i * channels * size, steps, y + phase_offset(problem, first + i) * size, channels);
     }
-    if (in->block == last) finish_tile(problem, q, &all, channel, channels);
+    if (finishes_later) finish_tile(problem, q, &all, channel, channels);
 }
 
 static void conv_task(void *context, int64_t i, int worker) {

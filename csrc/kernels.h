@@ -40,6 +40,9 @@ typedef struct {
     int narrow;           /* only the first half of the columns, in half the time */
     int64_t again;        /* so many tiles more, each with its rows so far behind those before, in a and in c */
     int64_t a_tile, c_tile;
+    int64_t beside; /* of finished outputs: so many bytes from their c lies what is added to them, unless 0, */
+    int clips;      /* and then they are held within low … high */
+    double low, high;
 } tile_args;
 
 /* c[i·c_step + j] = sum over t < length of a[t·a_step + i] · b[t·b_step + j], for all rows i of a register tile and its nr

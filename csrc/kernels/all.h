@@ -15,13 +15,13 @@ typedef double NAME(real_type);
 #define PLANAR_ROWS 6
 #define PLANAR_VECTORS 4
 
+#include "functions.h"
 #include "gemm.h"
 #include "planar.h"
 #include "outer.h"
 #include "winograd.h"
 #include "move.h"
 #include "peak.h"
-#include "functions.h"
 #include "depthwise.h"
 #include "loops.h"
 #include "elementwise.h"

@@ -1,6 +1,5 @@
 /* Functions of one and of two arrays, over rows of contiguous elements. The operations are numbered in pyconv.h. */
 
-INLINE vec NAME(clip)(vec x, vec low, vec high) { return v_min(high, v_max(low, x)); }
 INLINE vec NAME(hard_gate)(vec x) { return NAME(clip)(x + CONSTANT(3), ZERO, CONSTANT(6)) / CONSTANT(6); }
 INLINE vec NAME(gelu_tanh_gate)(vec x) { /* (1 + tanh u) / 2 is σ(2u) */
     return NAME(sigmoid)(CONSTANT(2 * 0.79788456080286535588) * v_fma(CONSTANT(0.044715) * x * x, x, x));

@@ -52,6 +52,7 @@ typedef __typeof__((vec){0} < (vec){0}) NAME(ivec);
 #define ONE CONSTANT(1)
 
 INLINE vec NAME(select)(ivec condition, vec a, vec b) { return (vec)(((ivec)a & condition) | ((ivec)b & ~condition)); }
+INLINE vec NAME(clip)(vec x, vec low, vec high) { return v_min(high, v_max(low, x)); }
 INLINE vec NAME(absolute)(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
 INLINE vec NAME(minus_absolute)(vec x) { return (vec)((ivec)x | SIGN_BIT); }
 INLINE vec NAME(copy_sign)(vec magnitude, vec sign) {

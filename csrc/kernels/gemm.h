@@ -43,6 +43,17 @@ INLINE void NAME(tile_body)(const int groups, const int vectors, const tile_args
                 UNROLL for (int v = 0; v < vectors; v++)
                     sum[i][v] += v_load(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES);
         }
+        if (args->beside) {
+            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++) {
+                const char *row = (const char *)(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step) + args->beside;
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] += v_load((const real *)row + v * LANES);
+            }
+        }
+        if (args->clips) {
+            const vec low = v_set1((real)args->low), high = v_set1((real)args->high);
+            UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = NAME(clip)(sum[i][v], low, high);
+        }
         UNROLL for (int i = 0; i < groups * GROUP_ROWS; i++)
             UNROLL for (int v = 0; v < vectors; v++)
                 v_store(c[i / GROUP_ROWS] + (i % GROUP_ROWS) * c_row_step + v * LANES, sum[i][v]);
