@@ -118,14 +118,14 @@ typedef struct {
 
 #define MOST_SPREAD_TAPS 64
 
-/* The gradient of maxima over windows that do not overlap, for rows of pixels: tap t of a pixel's window, of which lanes of x
- * and dx are contiguous, is offset[t] from the first. From pixel to pixel x_step and dy_step elements, from row to row x_row
- * and dy_row. */
+/* The gradient of maxima, for rows of pixels: tap t of a pixel's window, of which lanes are contiguous, is offset[t] from the
+ * first. From pixel to pixel so many elements are a step, from row to row a row. Where windows do not overlap dx lies as x does.
+ * Elsewhere its steps are its own, and `written` taps of each window are, number tap[i] at to[i] from the first. */
 typedef struct {
     const void *x, *dy;
     void *dx;
-    const int64_t *offset;
-    int64_t taps, rows, pixels, lanes, x_row, dy_row, x_step, dy_step;
+    const int64_t *offset, *to, *tap;
+    int64_t taps, written, rows, pixels, lanes, x_row, dx_row, dy_row, x_step, dx_step, dy_step;
     int spills; /* what is written behind a pixel's lanes is written after it, and may be written wrong at first */
 } spread_args;
 
@@ -208,8 +208,6 @@ typedef struct {
     /* y_place = the place of the maximum: the first of equals, the last NaN, -1 if there are no taps; y = the maximum unless
      * NULL. Tap t has place here + place[t] or, unless x_place is NULL, what stands there */
     void (*pool_argmax)(const pool_args *args);
-    /* y = the sum of the taps whose x_place is the lane's own place */
-    void (*pool_claim)(const pool_args *args);
     /* dx[place·channels + c] += dy for pixels × channels of dy and of their places; nothing for place -1 */
     void (*pool_scatter)(void *dx, const void *dy, const void *place, int64_t pixels, int64_t channels);
     /* y[p·step + c·channel_step] = base + place, or -1 for place -1 */
@@ -219,6 +217,8 @@ typedef struct {
      * neighbours, at least a vector of pixels two apart, and one lane */
     void (*pool_spread)(const spread_args *args);
     void (*pool_spread_pairs)(const spread_args *args);
+    /* dx += dy at a window's maximum, if that tap is written */
+    void (*pool_claim)(const spread_args *args);
     void (*finish)(const finish_args *args);
     void (*dot)(const dot_args *args);
     /* n contiguous elements of y = f(x), of dx = dy · f'(x) */

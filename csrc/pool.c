@@ -6,8 +6,8 @@
  * planes of all images count as channels, so that many small planes make one tile.
  *
  * The backward pass of an average is a sum over the outputs that look at an input: its windows are the forward ones, turned.
- * In that of a maximum each input claims the outputs that have their maximum there; where it would have to ask many, the
- * outputs are added to where their maxima are. Windows that do not overlap are simpler (pool_spread.c).
+ * In that of a maximum each output is added to where its maximum, found again, is (pool_claim.c, or for large windows here).
+ * Windows that do not overlap are simpler (pool_spread.c).
  *
  * Tiles depend on the problem alone and no sum crosses one, so that results do not depend on the number of threads.
  */
@@ -99,12 +99,11 @@ static void places_task(void *context, int64_t i, int worker) {
 
 static void claim_task(void *context, int64_t i, int worker) {
     const pool_job *job = context;
-    pool_tile t = pool_tile_at(job, i, worker);
-    const box outputs = reach_of(job->turned, &t.to);
-    grid dy = find_places(job, &t, &outputs);
-    const grid dx = result(job, &t);
-    dy.data = bring(job, &t, &job->dy, &outputs, COTANGENT, 0).data;
-    fold_boxes(job, &t, job->table->pool_claim, job->turned, &dy, &outputs, &dx, &t.to);
+    const pool_tile t = pool_tile_at(job, i, worker);
+    const box outputs = reach_of(job->turned, &t.to), from = reach_of(job->axis, &outputs);
+    const grid x = bring(job, &t, &job->x, &from, INPUT, job->reads_in_place), dx = result(job, &t);
+    const grid dy = bring(job, &t, &job->dy, &outputs, COTANGENT, is_in_place(job, &job->dy));
+    claim_tile(job, &t, &x, &dy, &outputs, &dx);
     if (!is_in_place(job, &job->y)) move_box(job, &t, &job->y, &t.to, &dx, 1);
 }
 

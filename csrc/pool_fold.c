@@ -146,7 +146,7 @@ static void double_windows(const pool_job *job, const pool_tile *t, const grid *
 
 void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const pool_args *), const window axis[SPATIAL],
                 const grid *x, const box *from, const grid *y, const box *to) {
-    const int is_max = kernel == job->table->pool_max, is_claim = kernel == job->table->pool_claim;
+    const int is_max = kernel == job->table->pool_max;
     const int64_t *plane = job->plane;
     int64_t *offset = (int64_t *)(t->scratch + job->area[LISTS]), *place = offset + job->taps, *along = place + job->taps;
     for (int a = 0; a < SPATIAL; a++)
@@ -156,8 +156,8 @@ void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const po
     FOR_RUNS(w, &axis[W], to->axis[W]) {
         const int64_t count[] = {d.count, h.count, w.count};
         pool_args args = kernel_grid(
-            job, (steps){h.n, h.start_step * x->step[H], h.step * y->step[H], (is_claim ? h.step : h.start_step) * plane[H]},
-            (steps){w.n, w.start_step * x->step[W], w.step * y->step[W], (is_claim ? w.step : w.start_step) * plane[W]},
+            job, (steps){h.n, h.start_step * x->step[H], h.step * y->step[H], h.start_step * plane[H]},
+            (steps){w.n, w.start_step * x->step[W], w.step * y->step[W], w.start_step * plane[W]},
             (steps){t->channels, x->channel, y->channel, 0});
         args.offset = offset;
         args.place = place;
@@ -167,14 +167,14 @@ void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const po
         if (y->place && !x->place) window_taps(axis, count, plane, 0, 0, place, along);
         for (int64_t i = 0; i < d.n; i++) {
             const int64_t start[] = {d.start + i * d.start_step, h.start, w.start};
-            const int64_t first[] = {d.first + i * d.step, h.first, w.first}, *here = is_claim ? first : start;
+            const int64_t first[] = {d.first + i * d.step, h.first, w.first};
             const int64_t x_at = offset_at(x, start) * job->size, y_at = offset_at(y, first) * job->size;
             args.x = x->data + x_at;
             args.x_place = x->place ? x->place + x_at : 0;
             args.y = y->data ? y->data + y_at : 0;
             args.y_place = y->place ? y->place + y_at : 0;
             args.here = 0;
-            for (int a = 0; a < SPATIAL; a++) args.here += (here[a] - t->base[a]) * plane[a];
+            for (int a = 0; a < SPATIAL; a++) args.here += (start[a] - t->base[a]) * plane[a];
             kernel(&args);
         }
     }

@@ -5,6 +5,7 @@
 #include "pool_windows.h"
 
 enum { D, H, W, SPATIAL };
+enum { CLAIMED_TAPS = 16 }; /* of overlapping windows whose maxima are claimed, at most */
 enum { INPUT, SHARES, MIDDLE, PLACES, COTANGENT, RESULT, LISTS, AREAS }; /* of a worker's scratch */
 
 typedef struct {
@@ -72,5 +73,10 @@ void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const po
 
 /* The same for the windows of the job: in one step, or where they are large down their columns and then along the rows. */
 void fold_windows(const pool_job *job, const pool_tile *t, const grid *x, const box *from, const grid *y, const box *to);
+
+/* pool_claim.c */
+
+/* dx = the part in tile t of the gradient of maxima; x and dy cover what its outputs look at and these. */
+void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const grid *dy, const box *outputs, const grid *dx);
 
 #endif

@@ -3,12 +3,12 @@
 
 enum {
     TILE_BYTES = 128 << 10,   /* of a tile's input at most, in place, */
-    SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1; where there are few tiles at least: */
+    SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1, */
+    CLAIM_BYTES = 64 << 10,   /* or in L2, where what tiles overlap costs more; where there are few tiles at least: */
     FEW_BYTES = 8 << 10,
     FEW_TILES = 16,
     FEW_VECTORS = 4,   /* of a block of channels in place, at least */
-    MOST_PLANES = 256, /* that small planes make a block of; others make one of a vector */
-    CLAIMED_TAPS = 16  /* of windows whose maxima are claimed, at most */
+    MOST_PLANES = 256  /* that small planes make a block of; others make one of a vector */
 };
 
 /* The windows from outputs to inputs, and those from inputs to outputs unless windows are dilated. */
@@ -101,10 +101,9 @@ static void choose_steps(pool_job *job) {
     const window *w = &job->axis[W];
     const int64_t down = job->axis[D].most * job->axis[H].most, along = w->most;
     const int is_places = job->kernel == job->table->pool_argmax; /* its second step costs twice as much a tap */
-    job->along_rows = can_run_along_rows(job);
+    job->along_rows = !job->is_claimed && can_run_along_rows(job);
     job->axis[W].in_pairs = job->along_rows && come_in_pairs(w);
-    job->turned[W].in_pairs = job->along_rows && job->is_claimed && come_in_pairs(&job->turned[W]);
-    job->is_separable = down > 1 && along > 1 &&
+    job->is_separable = !job->is_claimed && down > 1 && along > 1 &&
                         down * w->in + ((1 + is_places) * along + 3) * w->out < down * along * w->out;
     for (int a = H; a <= W && !is_places; a++) {
         window *doubled = &job->axis[a];
@@ -157,7 +156,8 @@ static void cut_tiles(pool_job *job) {
     const int64_t lanes = job->table->lanes, plane = cut_planes(job, INT64_MAX);
     const int64_t bytes = job->images * job->channels * plane * job->size;
     const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
-    const int64_t most = max_of(FEW_BYTES, min_of(in_place ? TILE_BYTES : SCRATCH_BYTES, bytes / FEW_TILES)) / job->size;
+    const int64_t tile_bytes = in_place ? TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
+    const int64_t most = max_of(FEW_BYTES, min_of(tile_bytes, bytes / FEW_TILES)) / job->size;
     const int64_t fewest = job->along_rows ? 1 : in_place ? FEW_VECTORS * lanes : lanes;
     job->block = in_place && !job->along_rows && !job->is_scattered ? job->channels : min_of(fewest, job->channels);
     job->block = max_of(1, job->block);
@@ -170,8 +170,8 @@ static void cut_tiles(pool_job *job) {
 /* Divides a worker's scratch. */
 static void lay_out(pool_job *job) {
     const window *w = job->axis;
-    const int is_places = job->kernel == job->table->pool_argmax;
-    int64_t input = 1, middle = 1, output = 1, result = 1, asked = 1, counts = 0; /* pixels, taps */
+    const int is_places = job->kernel == job->table->pool_argmax, takes_dy = job->is_claimed || job->is_scattered;
+    int64_t input = 1, middle = 1, output = 1, result = 1, counts = 0; /* pixels, taps */
     for (int a = 0; a < SPATIAL; a++) {
         int64_t inputs, outputs;
         most_reached(job, a, job->extent[a], &inputs, &outputs);
@@ -179,18 +179,16 @@ static void lay_out(pool_job *job) {
         middle *= a == W ? inputs : outputs;
         output *= outputs;
         result *= job->is_scattered ? w[a].in : job->extent[a];
-        asked *= job->is_claimed ? job->turned[a].most : 1;
         counts += max_of(w[a].most, job->turned[a].most);
     }
     job->taps = job->is_separable ? max_of(w[D].most * w[H].most, w[W].most) : w[D].most * w[H].most * w[W].most;
-    job->taps = max_of(job->taps, asked);
     const int64_t pixel = job->block * job->size, first_levels = w[H].levels + (job->is_separable ? 0 : w[W].levels);
     const int64_t bytes[AREAS] = {
         [INPUT] = job->reads_in_place ? 0 : input * (1 + first_levels) * pixel,
         [SHARES] = job->is_shared ? input * (1 + first_levels) * pixel : 0,
         [MIDDLE] = job->is_separable ? middle * (1 + is_places + w[W].levels) * pixel : 0,
-        [PLACES] = is_places ? output * pixel : 0,
-        [COTANGENT] = is_places ? output * pixel : 0,
+        [PLACES] = is_places && !job->is_claimed ? output * pixel : 0,
+        [COTANGENT] = takes_dy ? output * pixel : 0,
         [RESULT] = is_in_place(job, &job->y) && !job->is_scattered ? 0 : result * pixel,
         [LISTS] = (2 * job->taps + counts) * (int64_t)sizeof(int64_t)};
     for (int i = 0; i < AREAS; i++) {

@@ -51,7 +51,14 @@ typedef __typeof__((vec){0} < (vec){0}) NAME(ivec);
 #define ZERO CONSTANT(0)
 #define ONE CONSTANT(1)
 
-INLINE vec NAME(select)(ivec condition, vec a, vec b) { return (vec)(((ivec)a & condition) | ((ivec)b & ~condition)); }
+/* Lanes of a where the condition is -1, of b where it is 0. */
+INLINE vec NAME(select)(ivec condition, vec a, vec b) {
+#ifdef v_select
+    return v_select(condition, a, b);
+#else
+    return (vec)(((ivec)a & condition) | ((ivec)b & ~condition));
+#endif
+}
 INLINE vec NAME(clip)(vec x, vec low, vec high) { return v_min(high, v_max(low, x)); }
 INLINE vec NAME(absolute)(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
 INLINE vec NAME(minus_absolute)(vec x) { return (vec)((ivec)x | SIGN_BIT); }

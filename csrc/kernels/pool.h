@@ -205,32 +205,6 @@ static void NAME(pool_argmax)(const pool_args *args) {
     RUN_COMMON_FORMS(NAME(argmax_grid)(0, form, args), 4, 9)
 }
 
-INLINE void NAME(claim_group)(const NAME(pool_form) form, const NAME(pool_group) group, real *y, const real *x,
-                              const real *x_place, const int64_t *offset, ivec ramp) {
-    vec sum[2][PARTS];
-    for (int i = 0; i <= form.in_pairs; i++)
-        FOR_PARTS {
-            const ivec self = ramp + SPLAT(group.here + k * group.here_gap + i);
-            sum[i][k] = ZERO;
-            for (int64_t t = 0; t < form.taps; t++) {
-                const ivec mine = (ivec)PART_LOAD(x_place + offset[t]) == self;
-                sum[i][k] = sum[i][k] + (vec)(mine & (ivec)PART_LOAD(x + offset[t]));
-            }
-        }
-    if (form.in_pairs) FOR_PARTS PART_STORE_PAIRS(y, sum[0][k], sum[1][k]);
-    else FOR_PARTS PART_STORE(y, sum[0][k]);
-}
-
-INLINE void NAME(claim_grid)(const NAME(pool_form) form, const pool_args *args) {
-    const real *x = args->x, *x_place = args->x_place;
-    const int64_t *offset = args->offset;
-    const ivec ramp = NAME(ramp)(args->here_lane);
-    real *y = args->y;
-    FOR_GROUPS(NAME(claim_group)(form, group, y + y_at, x + x_at, x_place + x_at, offset, ramp););
-}
-
-static void NAME(pool_claim)(const pool_args *args) { RUN_COMMON_FORMS(NAME(claim_grid)(form, args), 1, 2) }
-
 static void NAME(pool_scatter)(void *dx_, const void *dy_, const void *place_, int64_t pixels, int64_t channels) {
     real *dx = dx_;
     const real *dy = dy_;

@@ -24,6 +24,7 @@
 #undef v_max
 #undef v_min
 #undef v_max_nan
+#undef v_select
 #undef v_sqrt
 #undef ivec
 #undef integer

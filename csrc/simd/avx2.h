@@ -96,6 +96,7 @@ static inline void NAME(transpose_square)(vec a[LANES]) {
 #define v_max(a, b) AVX2(max)(a, b)
 #define v_min(a, b) AVX2(min)(a, b)
 #define v_max_nan(a, b) AVX2(blendv)(v_max(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
+#define v_select(condition, a, b) AVX2(blendv)(b, a, (vec)(condition))
 #define v_sqrt(a) AVX2(sqrt)(a)
 #define v_interleave(a, b, low, high) NAME(interleave)(a, b, low, high)
 #define v_transpose(a) NAME(transpose_square)(a)
