@@ -1,4 +1,4 @@
-"""The register tile keeps its sums in registers: its innermost loops, as machine code, never touch the stack."""
+"""Register tiles, that of outer products too, keep their sums in registers: their inner loops never touch the stack."""
 
 import platform
 import re
@@ -15,7 +15,9 @@ if (reason := kernels.available("native")) is not None:
 
 from pyconv.kernels.native import _lib
 
-KERNELS = [f"pyconv_{isa}_f{bits}_tile" for isa in ("avx2", "avx512") for bits in (32, 64)]
+KERNELS = [
+    f"pyconv_{isa}_f{bits}_{kernel}" for isa in ("avx2", "avx512") for bits in (32, 64) for kernel in ("tile", "outer")
+]
 
 
 @pytest.fixture(scope="module")

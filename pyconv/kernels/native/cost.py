@@ -28,10 +28,10 @@ _NARROW = 1.15  # what a panel that is at most half full costs, in narrow panels
 # read in place, a weight that is packed, an output.
 _PRODUCT, _COPIED, _IN_PLACE, _PACKED, _OUTPUT = 1.15, 24.0, 4.0, 15.5, 7.0
 _PLANAR = 2.0  # products of the planar register tile, to those of the general one
-_DEPTHWISE, _DEPTHWISE_INPUT, _DEPTHWISE_WEIGHT = 1.6, 5.0, 60.0
+# The depthwise engine: products (of backward weights too), the input and the weights, which it rearranges.
+_DEPTHWISE, _DEPTHWISE_WEIGHTS, _DEPTHWISE_INPUT, _DEPTHWISE_WEIGHT = 1.6, 2.4, 5.0, 60.0
 # Backward weights: an element of x, which is packed for each tap, of dy, which is read once a block, and of dw.
 _WEIGHTS_PRODUCT, _WEIGHTS_X, _WEIGHTS_DY, _WEIGHTS_DW = 1.03, 11.8, 26.0, 27.0
-_DEPTHWISE_WEIGHTS = 2.4
 # Winograd: a product, and one of the 36 points of an input tile, an output tile, and a weight: the latter less where so
 # many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
 _POINTS, _TILE, _MANY_CHANNELS = 36, 4, 4
