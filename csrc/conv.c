@@ -3,7 +3,7 @@
 #include "prepared.h"
 #include "threads.h"
 
-enum { PRODUCTS_A_BYTE = 2 }; /* that take as long as touching a byte */
+enum { PRODUCTS_A_BYTE = 4 }; /* that take as long as touching a byte */
 
 #define PLANAR_SPEED 0.8 /* of the planar register tile, to that of the general one */
 

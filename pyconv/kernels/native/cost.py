@@ -21,7 +21,7 @@ FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 _TILES = {"avx512": (14, 32, 16), "avx2": (6, 16, 8), "neon": (8, 8, 4), "scalar": (6, 8, 4)}
 _FMAS = 2  # vectors of products a cycle
 _CALL = 5_000  # cycles of a call into C, whatever the number of threads
-_SERIAL = 128 << 10  # products below which one thread does all (csrc/conv.c)
+_SERIAL = 256 << 10  # products below which one thread does all (csrc/conv.c)
 _NARROW = 1.15  # what a panel that is at most half full costs, in narrow panels
 
 # Cycles a vector. Direct: a number of the input that is copied with its padding and read again by each tap, one that is
