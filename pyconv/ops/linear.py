@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,7 +81,10 @@ def matmul(a, b):
         b = Reshape((*b.shape, 1))(b)
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"b must have {a.shape[-1]} rows to match the columns of a, not {b.shape[-2]}")
-    y = (MatMul() if a.ndim == b.ndim == 2 else BatchedMatMul())(a, b)
+    if b.ndim == 2:  # the rows of all matrices of a, one after the other
+        y = Reshape((*a.shape[:-1], b.shape[-1]))(MatMul()(Reshape((math.prod(a.shape[:-1]), a.shape[-1]))(a), b))
+    else:
+        y = BatchedMatMul()(a, b)
     if rows or columns:
         y = Reshape((*y.shape[:-2], *(() if rows else y.shape[-2:-1]), *(() if columns else y.shape[-1:])))(y)
     return y

@@ -147,6 +147,7 @@ def test_products():
         ((4,), (4,)),
         ((5, 1, 3, 4), (2, 4, 2)),
         ((2, 3, 4), (4,)),
+        ((2, 3, 5, 4), (4, 2)),
     ):
         agree(F.matmul, torch.matmul, normal(*a), normal(*b, seed=1))
     agree(F.linear, T.linear, normal(0, 4), normal(5, 4, seed=1))

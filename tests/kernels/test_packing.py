@@ -122,6 +122,21 @@ def test_the_epilogue_of_a_linear_layer(rows):
     assert (linear.pack_linear(y, x, w, b) is not None) == (rows == 200)
 
 
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("transpose_a", [False, True])
+def test_a_packed_matrix_is_multiplied_as_it_was(transpose_a, transpose_b):
+    rng = np.random.default_rng(7)
+    a, b = (rng.integers(-3, 4, s).astype(np.float32) for s in ((200, 70), (70, 45)))
+    expected, y = a @ b, np.full((200, 45), np.nan, np.float32)
+    operands = (a.T.copy() if transpose_a else a), (b.T.copy() if transpose_b else b)
+    (row,) = rows_for("matmul", y, *operands, transpose_a, transpose_b)
+    packing = row.pack(y, *operands, transpose_a, transpose_b)
+    assert (packing is None) == (transpose_a and not transpose_b)
+    for matrix in (operands[1], *([] if packing is None else [packing.pack(operands[1])])):
+        row.function(y, operands[0], matrix, transpose_a, transpose_b)
+        np.testing.assert_array_equal(y, expected)
+
+
 def test_a_residual_in_another_order_is_added_afterwards():
     y, x, w, b, spec = arrays_of(PROBLEMS[1], "channels_last", np.float32)
     residual = np.ones(y.shape, np.float32)

@@ -58,7 +58,7 @@ KERNELS = {
     "unpool": (Row("direct", pool.unpool),),
     "gather": (Row("direct", pool.gather),),
     "linear": (Row("direct", linear.linear, linear.refuse_linear, pack=linear.pack_linear),),
-    "matmul": (Row("direct", linear.matmul, linear.refuse_matmul),),
+    "matmul": (Row("direct", linear.matmul, linear.refuse_matmul, pack=linear.pack_matmul),),
     "fused_conv": (
         Row(
             "winograd",

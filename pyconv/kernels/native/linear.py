@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from pyconv.kernels.native import conv
 from pyconv.kernels.native.library import call, ffi, lib, pointer, workspace_for
-from pyconv.kernels.native.loops import unsupported
 from pyconv.kernels.native.packing import PackedWeights, packing, unsupported_layer
 
 FEWEST_ROWS = 8  # below that the matrix is read where it lies, or not at all
@@ -50,13 +49,21 @@ def matmul(y, a, b, transpose_a, transpose_b):
         linear(y, a.T if transpose_a else a, b if transpose_b else b.T, None)
 
 
+def pack_matmul(y, a, b, transpose_a, transpose_b):
+    """How `matmul` wants b packed, or None if nothing is gained."""
+    if transpose_a and not transpose_b:
+        return None
+    problem = _problem(a.T if transpose_a else a, b if transpose_b else b.T, y, packed=True)
+    return packing(problem, conv.FORWARD)
+
+
 def refuse_matmul(y, a, b, transpose_a, transpose_b):
     few = None
     if not transpose_a or transpose_b:
         few = _refuse_few(a.T if transpose_a else a, b if transpose_b else b.T)
     elif a.shape[1] < FEWEST_ROWS:
         few = f"it packs b, which does not pay for fewer than {FEWEST_ROWS} rows"
-    return few or unsupported(y, a, b)
+    return few or unsupported_layer(b, y, a)
 
 
 def _problem(x, w, y, packed=False, activation="", parameters=()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,11 @@ class PackedWeights:
     dtype: np.dtype
     address: Any  # of the packed weights, which it keeps alive
     nbytes: int
+
+    @property
+    def T(self) -> PackedWeights:
+        """The same, standing for the array's transpose."""
+        return replace(self, shape=self.shape[::-1], strides=self.strides[::-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
