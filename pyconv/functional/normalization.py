@@ -17,7 +17,7 @@ from pyconv.ops.node import Node
 from pyconv.ops.norm import BatchNorm, Moments, Normalize
 from pyconv.ops.pool import AvgPool
 from pyconv.ops.reduce import Reshape
-from pyconv.ops.shape import Concat, take
+from pyconv.ops.shape import Concat, Transpose, take
 from pyconv.ops.statistics import mean as mean_over
 
 __all__ = ["batch_norm", "batch_norm_train", "group_norm", "instance_norm", "layer_norm", "local_response_norm"]
@@ -274,9 +274,11 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     [[[0.5], [0.4]]]
     """
     x, size = _input(x, 2), at_least_1(size, "size")
-    rows = Reshape((x.shape[0], 1, x.shape[1], math.prod(x.shape[2:])))(mul(x, x))
-    window = PoolSpec((size, 1), (1, 1), ((size // 2, (size - 1) // 2), (0, 0)), (1, 1))
-    means = Reshape(tuple(x.shape))(AvgPool(window)(rows))
+    batch, channels, pixels = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    rows = Transpose((0, 2, 1))(Reshape((batch, channels, pixels))(mul(x, x)))  # channels-last these are rows in memory
+    window = PoolSpec((1, size), (1, 1), ((0, 0), (size // 2, (size - 1) // 2)), (1, 1))
+    means = AvgPool(window)(Reshape((batch, 1, pixels, channels))(rows))
+    means = Reshape(tuple(x.shape))(Transpose((0, 2, 1))(Reshape((batch, pixels, channels))(means)))
     return div(x, power(add(mul(means, float(alpha)), float(k)), float(beta)))
 
 

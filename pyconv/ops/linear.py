@@ -81,7 +81,9 @@ def matmul(a, b):
         b = Reshape((*b.shape, 1))(b)
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"b must have {a.shape[-1]} rows to match the columns of a, not {b.shape[-2]}")
-    if b.ndim == 2:  # the rows of all matrices of a, one after the other
+    if a.ndim == b.ndim == 2:
+        y = MatMul()(a, b)
+    elif b.ndim == 2:  # the rows of all matrices of a, one after the other
         y = Reshape((*a.shape[:-1], b.shape[-1]))(MatMul()(Reshape((math.prod(a.shape[:-1]), a.shape[-1]))(a), b))
     else:
         y = BatchedMatMul()(a, b)

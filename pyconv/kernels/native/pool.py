@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def max_pool_backward(dx, dy, x, windows):
 @fills_aligned
 def avg_pool(y, x, windows):
     """y = the mean of each window."""
-    x = aligned(x)
+    windows, x, y = _rows_last(windows, aligned(x), y)
     _run(lib.pyconv_avg_pool, lib.PYCONV_AVG_POOL, windows, [pointer(x), pointer(y)], y, x=x)
 
 
@@ -50,7 +51,7 @@ def refuse_avg_pool_backward(dx, dy, windows):
 @fills_aligned
 def avg_pool_backward(dx, dy, windows):
     """dx = the adjoint of `avg_pool`."""
-    dy = aligned(dy)
+    windows, dy, dx = _rows_last(windows, aligned(dy), dx)
     _run(lib.pyconv_avg_pool_backward, lib.PYCONV_AVG_POOL_BACKWARD, windows, [pointer(dy), pointer(dx)], dy, dx=dx)
 
 
@@ -66,6 +67,16 @@ def gather(y, x, indices):
     """y = the elements of x that indices name."""
     x, indices = aligned(x), aligned(indices.astype(np.int64, copy=False))
     call(lib.pyconv_gather, _points(x, y, indices), pointer(x), _int64(indices), pointer(y))
+
+
+def _rows_last(windows, source, target):
+    """The same pooling with its axes in the order in which they lie in the memory of `source`."""
+    steps = source.strides[2:]
+    if all(a >= b for a, b in pairwise(steps)):
+        return windows, source, target
+    order = sorted(range(len(steps)), key=lambda axis: -steps[axis])
+    axes = 0, 1, *(2 + axis for axis in order)
+    return tuple(windows[axis] for axis in order), source.transpose(axes), target.transpose(axes)
 
 
 def _run(function, pass_, windows, pointers, outputs, x=None, dx=None):
