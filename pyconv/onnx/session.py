@@ -87,7 +87,7 @@ def load(
         raise ValueError(f"precision must be 'float32', not {precision!r}")
     if threads is not None and (type(threads) is not int or threads < 1):
         raise ValueError(f"threads must be a positive int or None, not {threads!r}")
-    return Session(read(model, memory_limit), threads)
+    return Session(read(model, memory_limit, stay=True), threads)
 
 
 class Session:
