@@ -19,6 +19,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+from pyconv.graph.shared import Folded
 from pyconv.onnx.errors import ModelError
 from pyconv.onnx.tensors import Budget, to_array
 from pyconv.onnx.wire import Data, apart
@@ -66,9 +67,16 @@ class Model:
     about: ModelProto = field(default_factory=ModelProto)  # who made it, and whatever they wrote into it; no graph
     folded: WeakValueDictionary[str, np.ndarray] = field(default_factory=WeakValueDictionary)  # made of constants alone
 
+    def constant(self, name: str) -> Any:
+        """A constant in memory."""
+        value = self.constants[name]
+        return np.asarray(value) if isinstance(value, Folded) else value
 
-def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
+
+def read(source: Any, memory_limit: int | None = MEMORY_LIMIT, *, stay: bool = False) -> Model:
     """A checked model from a path, bytes, or a `ModelProto`.
+
+    Large weights that are read as weights alone `stay` in the file, if there is one: such a constant is a `Folded`.
 
     Raises
     ------
@@ -76,10 +84,10 @@ def read(source: Any, memory_limit: int | None = MEMORY_LIMIT) -> Model:
         If it is broken or hostile, or needs operators that nobody knows (all of them are named).
     """
     with _parsed(source) as (proto, folder, data):
-        return _checked(proto, folder, data, memory_limit)
+        return _checked(proto, folder, data, memory_limit, stay)
 
 
-def _checked(proto: ModelProto, folder: Path | None, data: Data | None, memory_limit: int | None) -> Model:
+def _checked(proto: ModelProto, folder: Path | None, data: Data | None, memory_limit: int | None, stay: bool) -> Model:
     _check_nesting(proto.graph, 0)
     _refuse_training(proto)
     if proto.functions:
@@ -94,17 +102,36 @@ def _checked(proto: ModelProto, folder: Path | None, data: Data | None, memory_l
         raise ModelError(f"the model imports operator sets that there cannot be: {opsets}")
     _check_operators(proto.graph, opsets)
     budget = Budget(memory_limit)
-    constants = {t.name: to_array(t, folder, budget, data, i) for i, t in enumerate(proto.graph.initializer)}
+    staying = _weights(proto.graph) if stay else set()
+    constants = {
+        t.name: to_array(t, folder, budget, data, i, t.name in staying) for i, t in enumerate(proto.graph.initializer)
+    }
     for sparse in proto.graph.sparse_initializer:
         constants[sparse.values.name] = _dense(sparse, folder, budget)
     for array in constants.values():
-        array.flags.writeable = False
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
     inputs = {i.name: _detached(i) for i in proto.graph.input if i.name not in constants}
     optional = {i.name: _detached(i) for i in proto.graph.input if i.name in constants}
     calls = [_call(node, opsets, folder, budget) for node in proto.graph.node]
     outputs = {o.name: _detached(o) for o in proto.graph.output}
     last_read = _check_order(calls, {*inputs, *constants}, outputs)
     return Model(inputs, optional, outputs, constants, calls, opsets, last_read, memory_limit, _about(proto))
+
+
+def _weights(graph: GraphProto) -> set[str]:
+    """The names that nodes read as they are for the weights of a convolution or linear layer, and for nothing else."""
+    weights: set[str] = set()
+    others = {value.name for value in (*graph.input, *graph.output)}
+    for node in graph.node:
+        as_weights = node.domain in ("", "ai.onnx") and node.op_type in ("Conv", "ConvTranspose", "Gemm")
+        if as_weights and node.op_type == "Gemm":
+            factors = {a.name: a.i if a.name == "transB" else a.f for a in node.attribute}
+            as_weights = factors.get("transB", 0) == 1 and factors.get("alpha", 1.0) == 1
+        for place, name in enumerate(node.input):
+            (weights if as_weights and place == 1 else others).add(name)
+        others.update(name for inner in _graphs(node) for name in _captured(inner))
+    return weights - others
 
 
 def _about(proto: ModelProto) -> ModelProto:

@@ -152,7 +152,7 @@ def _into_layer(node: Node, layer: Node, other: Node) -> Node | None:
     if isinstance(layer.op, ConvBackwardData):
         return None
     scale = row if isinstance(node.op, Mul) else 1 / row
-    weight = w.value * scale.reshape(-1, *[1] * (w.ndim - 1))
+    weight = np.asarray(w.value) * scale.reshape(-1, *[1] * (w.ndim - 1))
     return layer.op(x, weight, None if bias is None else bias * scale)
 
 

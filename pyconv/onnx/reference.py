@@ -23,7 +23,7 @@ class ReferenceNode:
 
     def __init__(self, call: Call, model: Model):
         self.call = call
-        self.constants = {name: model.constants[name] for name in call.reads if name in model.constants}
+        self.constants = {name: model.constant(name) for name in call.reads if name in model.constants}
         self._imports = [helper.make_opsetid(domain, version) for domain, version in model.opsets.items()]
         self._evaluators: dict[Any, ReferenceEvaluator] = {}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 
 from pyconv.graph.shared import Shared
 from pyconv.onnx.model import MEMORY_LIMIT, Model, read
+from pyconv.onnx.registry import is_plain
 from pyconv.onnx.stretch import Foreign, Recorder, StaticError, Stretch
 
 VARIANTS = 8  # a place in the model keeps so many stretches, those run last
@@ -87,7 +90,9 @@ def load(
         raise ValueError(f"precision must be 'float32', not {precision!r}")
     if threads is not None and (type(threads) is not int or threads < 1):
         raise ValueError(f"threads must be a positive int or None, not {threads!r}")
-    return Session(read(model, memory_limit), threads)
+    session = Session(read(model, memory_limit, stay=True), threads)
+    session.prepare()
+    return session
 
 
 class Session:
@@ -102,6 +107,17 @@ class Session:
         self._statics: dict[int, set[str]] = {}
         self._stretches: dict[int, OrderedDict[Any, Stretch | Foreign]] = {}
         self._shared = Shared()
+
+    def prepare(self) -> None:
+        """Make the plan up to the first node that falls back, if the model says every size: the first call finds it."""
+        values = {name: _zeros(i, self._model.memory_limit) for name, i in self._model.inputs.items()}
+        if any(value is None for value in values.values()):
+            return
+        # Values that decide shapes are not known yet, and what is wrong is for the call to say.
+        with self._lock, suppress(StaticError, ValueError, TypeError, MemoryError):
+            if self._model.calls and not self._stretches:
+                made = Recorder(self._model, 0, values, set()).record(self._threads, self._shared)
+                self._stretches[0] = OrderedDict({self._key(0, values, set()): made})
 
     def get_inputs(self) -> list[ValueInfo]:
         """Names, shapes and types of what a run must bring."""
@@ -227,6 +243,21 @@ def _made_before(model: Model) -> dict[str, int]:
     for number, call in enumerate(model.calls):
         first |= dict.fromkeys(filter(None, call.outputs), number + 1)
     return first
+
+
+def _zeros(declared: ValueInfoProto, limit: int | None) -> np.ndarray | None:
+    """An input of the declared type and sizes; None if they are not all said, or too much."""
+    tensor = declared.type.tensor_type
+    sizes = [n for n in _shape_of(declared.type) if isinstance(n, int)]
+    if not tensor.HasField("shape") or len(sizes) < len(tensor.shape.dim):
+        return None
+    if tensor.elem_type not in helper.get_all_tensor_dtypes():
+        return None
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    nbytes = prod(sizes) * dtype.itemsize
+    if not is_plain(dtype) or nbytes > (MEMORY_LIMIT if limit is None else limit):
+        return None
+    return np.broadcast_to(np.zeros((), dtype), sizes)
 
 
 def _as_declared(value: Any, declared: ValueInfoProto) -> Any:

@@ -19,7 +19,7 @@ from pyconv.graph.execute import ArrayLayout
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import contiguous
 from pyconv.graph.plan import Plan
-from pyconv.graph.shared import Shared
+from pyconv.graph.shared import Folded, Shared
 from pyconv.onnx import operators  # noqa: F401  (registers them)
 from pyconv.onnx.errors import ModelError
 from pyconv.onnx.model import Call, Model
@@ -151,7 +151,7 @@ class Recorder:
         return self._stretch(position, threads, shared)
 
     def _value(self, name: str) -> Any:
-        """A node or an array; None for an input left out."""
+        """A node, an array, or a weight in its file; None for an input left out."""
         if not name:
             return None
         if name in self.local:
@@ -189,6 +189,10 @@ class Recorder:
 
     def _computed(self, call: Call) -> Sequence[Any]:
         values = [self._value(name) for name in call.inputs]
+        recorded = any(type(v) is Node for v in values)
+        for place, value in enumerate(values):
+            if isinstance(value, Folded):  # recorded, it stays in its file until it is packed
+                values[place] = Node(None, (), value.shape, value.dtype, value) if recorded else np.asarray(value)
         read = self.model.last_read
         wanted = max((i + 1 for i, name in enumerate(call.outputs) if name in read), default=0)
         entry = find(call.domain, call.op_type, call.version)

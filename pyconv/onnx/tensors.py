@@ -6,6 +6,7 @@ import os
 import sys
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -42,11 +43,17 @@ class Budget:
 
 
 def to_array(
-    tensor: TensorProto, folder: Path | None, budget: Budget, data: Data | None = None, number: int = 0
-) -> np.ndarray:
+    tensor: TensorProto,
+    folder: Path | None,
+    budget: Budget,
+    data: Data | None = None,
+    number: int = 0,
+    stays: bool = False,
+) -> Any:
     """The values of a tensor, after its size is held against the bytes that are there.
 
-    It is the initializer of this number in a file whose `data` may be read apart.
+    It is the initializer of this number in a file whose `data` may be read apart; one that `stays` in its file is a
+    `Folded` where that is possible.
 
     Raises
     ------
@@ -75,9 +82,11 @@ def to_array(
         return numpy_helper.to_array(inline)
     if data is not None and (apart := data.nbytes(number)) is not None:
         _check_bytes(name, shape, nbytes, apart)
-        memory = data.read(number)
         if tensor.data_type in _AS_THEY_LIE:
-            return memory.view(helper.tensor_dtype_to_np_dtype(tensor.data_type)).reshape(shape)
+            dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            kept = data.kept(number, shape, dtype) if stays else None
+            return data.read(number).view(dtype).reshape(shape) if kept is None else kept
+        memory = data.read(number)
         return numpy_helper.to_array(TensorProto(dims=shape, data_type=tensor.data_type, raw_data=memory.tobytes()))
     if tensor.HasField("raw_data"):
         raw = tensor.raw_data  # a copy, each time that it is asked for

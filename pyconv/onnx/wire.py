@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from pyconv.graph.shared import Folded
+from pyconv.onnx.kept import CAN_STAY, WeightFile
+
 _GRAPH, _FUNCTIONS, _INITIALIZER, _RAW_DATA = 7, 25, 5, 9  # fields of ModelProto, GraphProto and TensorProto
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _HEAD = 20  # bytes of the longest key and length
@@ -31,8 +34,9 @@ class _OddError(Exception):
 class Data:
     """The data of a file's large initializers, each read when it is asked for."""
 
-    def __init__(self, file: BufferedIOBase, places: dict[int, tuple[int, int]]):
+    def __init__(self, file: BufferedIOBase, places: dict[int, tuple[int, int]], lasting: WeightFile | None):
         self._file = file
+        self._lasting = lasting
         self._places = places  # number of the initializer -> first byte of its data, and the one past the last
         self._offsets, total = {}, 0
         for number, (begin, end) in places.items():
@@ -56,6 +60,10 @@ class Data:
             raise OSError("the model file became shorter while it was read")
         return part
 
+    def kept(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> Folded | None:
+        """An initializer's elements, read each time that they are asked for; None if the file may not last."""
+        return None if self._lasting is None else self._lasting.weight(self._places[number][0], shape, dtype)
+
     def close(self) -> None:
         """Nothing is written any more."""
         self._memory.flags.writeable = False
@@ -75,12 +83,13 @@ def apart(source: Any) -> Iterator[tuple[bytes, Data] | None]:
     `source` is a path or bytes. Data are read inside the `with` block, and not written to after it.
     """
     with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        lasting = None if isinstance(source, bytes) or not CAN_STAY else WeightFile(file.fileno())
         try:
             kept, places = _walk(file)
         except _OddError:
             yield None
             return
-        data = Data(file, places)
+        data = Data(file, places, lasting)
         try:
             yield kept, data
         finally:

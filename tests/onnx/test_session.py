@@ -181,3 +181,17 @@ def test_constants_that_a_call_replaces_are_not_folded():
     for c, expected in ((None, [1, 4]), ([3, 4], [9, 16]), (None, [1, 4])):
         given = {} if c is None else {"c": np.array(c, np.float32)}
         assert session.run(None, {"x": x, **given})[0].tolist() == expected
+
+
+def test_a_model_that_says_every_size_is_planned_when_it_is_loaded():
+    model = parsed("g (float[2, 3] x) => (float[2, 3] y) { y = Mul(x, x) }")
+    session, x = pc.onnx.load(model), np.arange(6, dtype=np.float32).reshape(2, 3)
+    planned = session.explain()
+    assert "Mul" in planned
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], x * x)
+    assert session.explain() == planned
+    assert len(session._stretches[0]) == 1
+    decided = parsed("g (float[2, 3] x, int64[2] n) => (float[a, b] y) { y = Reshape(x, n) }")
+    assert pc.onnx.load(decided).run(None, {"x": x, "n": np.array([3, 2])})[0].shape == (3, 2)
+    huge = parsed("g (float[1099511627776] x) => (float[1099511627776] y) { y = Relu(x) }")
+    assert pc.onnx.load(huge).explain() == pc.onnx.load(huge, memory_limit=None).explain()

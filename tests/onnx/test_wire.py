@@ -11,8 +11,8 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import pyconv as pc  # noqa: E402
-from pyconv.graph.shared import may_change  # noqa: E402
-from pyconv.onnx import model, wire  # noqa: E402
+from pyconv.graph.shared import Folded, may_change  # noqa: E402
+from pyconv.onnx import kept, model, wire  # noqa: E402
 from pyconv.onnx.errors import ModelError  # noqa: E402
 
 
@@ -133,3 +133,45 @@ def test_data_beyond_the_limit_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(wire.Data, "read", lambda *_: pytest.fail("it was read"))
     with pytest.raises(ModelError, match="past the memory limit of 100"):
         model.read(path, 100)
+
+
+WEIGHTS = """
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 8, H, H] x) => (float[N, 16, H, H] y) { c = Conv<pads = [1, 1, 1, 1]>(x, w) y = Add(c, b) }"""
+
+
+def with_weights(path):
+    """A file of one convolution; what it computes of x."""
+    rng = np.random.default_rng(1)
+    w, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((16, 8, 3, 3), (16, 40, 40)))
+    message = onnx.parser.parse_model(WEIGHTS)
+    message.graph.initializer.extend([numpy_helper.from_array(w, "w"), numpy_helper.from_array(b, "b")])
+    path.write_bytes(message.SerializeToString())
+    return lambda x: pc.functional.conv2d(x, w, padding=1) + b
+
+
+@pytest.mark.skipif(not kept.CAN_STAY, reason="weights stay in files where files can be read at a place")
+@pytest.mark.parametrize("backend", ["native", "im2col"])
+def test_weights_stay_in_a_file_that_may_be_replaced(tmp_path, backend):
+    path = tmp_path / "m.onnx"
+    expected = with_weights(path)
+    constants = model.read(path, stay=True).constants
+    assert {name: type(value) for name, value in constants.items()} == {"w": Folded, "b": np.ndarray}
+    session = pc.onnx.load(path)
+    path.unlink()
+    path.write_bytes(b"another")
+    x = np.random.default_rng(2).standard_normal((1, 8, 40, 40)).astype(np.float32)
+    with pc.backend(backend):
+        for batch in (x, np.concatenate([x, x])):
+            np.testing.assert_allclose(session.run(None, {"x": batch})[0], expected(batch), rtol=0, atol=2e-5)
+
+
+@pytest.mark.skipif(not kept.CAN_STAY, reason="weights stay in files where files can be read at a place")
+def test_a_file_that_is_written_to_is_noticed(tmp_path):
+    path = tmp_path / "m.onnx"
+    with_weights(path)
+    session = pc.onnx.load(path)
+    with path.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(ModelError, match="written to after it was loaded"):
+        session.run(None, {"x": np.zeros((1, 8, 40, 40), np.float32)})

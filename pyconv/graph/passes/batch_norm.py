@@ -57,6 +57,9 @@ def _scaled(op, weight, scale):
         factors = scale.reshape(groups, 1, -1, *ones)
 
     def fill(scaled):
-        np.multiply(np.asarray(weight).reshape(blocks), factors, out=scaled.reshape(blocks))
+        unscaled = weight
+        if isinstance(weight, Folded):
+            weight.fill(unscaled := scaled)
+        np.multiply(unscaled.reshape(blocks), factors, out=scaled.reshape(blocks))
 
     return Folded(weight.shape, weight.dtype, fill, ("scaled", factors.shape), (weight, scale))

@@ -17,6 +17,8 @@ from pyconv.ops.node import Node
 from pyconv.ops.reduce import Reshape
 from pyconv.ops.shape import Transpose
 
+_BLOCK = 1 << 20  # bytes of a weight that are turned at a time
+
 
 def run(graph: Graph) -> Graph:
     """Linear layers with a constant weight that read channels-last elements as they lie."""
@@ -45,8 +47,13 @@ def _turned(weight: Any, image: tuple[int, ...]) -> Folded:
     """The weight, whose columns are an image (C, *I), with these in the order (*I, C)."""
 
     def fill(columns: np.ndarray) -> None:
-        turned = np.moveaxis(np.asarray(weight).reshape(-1, *image), 1, -1)
-        np.copyto(columns.reshape(turned.shape), turned)
+        source = weight
+        if isinstance(weight, Folded):
+            weight.fill(source := columns)
+        step = max(_BLOCK // (columns.itemsize * columns.shape[1]), 1)  # rows at a time: source and result may be one
+        for begin in range(0, len(columns), step):
+            turned = np.moveaxis(source[begin : begin + step].reshape(-1, *image), 1, -1)
+            columns[begin : begin + step] = turned.reshape(len(turned), -1)
 
     return Folded(weight.shape, weight.dtype, fill, ("turned", image), (weight,))
 
