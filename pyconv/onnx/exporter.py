@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os import PathLike, fspath
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, helper
+from onnx.serialization import registry
 
+from pyconv._files import write_atomically
 from pyconv._version import __version__
 from pyconv.graph.graph import Graph
 from pyconv.graph.trace import as_output, evaluation
@@ -153,7 +157,9 @@ def _little_endian(array: np.ndarray) -> bytes:
 
 def _saved(proto: ModelProto, path: str | PathLike[str] | None) -> ModelProto:
     if path is not None:
-        onnx.save(proto, fspath(path))
+        content = BytesIO()
+        onnx.save(proto, content, registry.get_format_from_file_extension(Path(path).suffix) or "protobuf")
+        write_atomically(path, content.getvalue())  # sessions may have the file open that was there
     return proto
 
 
