@@ -21,12 +21,17 @@ static int64_t products_of(const conv_problem *problem, column_layout layout, in
 
 enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; between the others nothing but time differs */
 
+/* Whether the taps of a phase look at inputs that are apart. */
+static int has_gaps(const conv_problem *problem) {
+    return problem->backward && problem->stride[WIDTH] > 1 && problem->dilation[WIDTH] > 1;
+}
+
 /* Best first; the choice depends on shapes and the instruction set alone. */
 static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     if (algorithm == WINOGRAD) return &winograd_engine;
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;
-    if (depthwise_engine_suits(q)) return &depthwise_engine;
+    if (depthwise_engine_suits(q) && (q->ci * q->co == 1 || !has_gaps(problem))) return &depthwise_engine;
     if (dot_engine_suits(problem)) return &dot_engine;
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;

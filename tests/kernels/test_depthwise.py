@@ -63,6 +63,12 @@ def test_groups_of_a_few_channels(isa, group):
     every_pass(4, (7, 6), 3, 1, 1, ((3, 1), (2, 3)), "circular", "channels_last", np.float64, group)
 
 
+@pytest.mark.parametrize("group", [(8, 8), (4, 2)], ids=str)
+def test_groups_whose_phases_see_inputs_apart(isa, group):
+    every_pass(4, (9, 13), 4, 3, 2, ((2, 3), (2, 3)), order="channels_last", group=group)
+    every_pass(4, (9, 13), 5, 3, 2, ((1, 0), (3, 2)), dtype=np.float64, group=group)
+
+
 def test_doubles(isa):
     for order in ORDERS:
         every_pass(21, (10, 11), 3, 1, 1, ((1, 1),) * 2, order=order, dtype=np.float64)
