@@ -21,17 +21,12 @@ static int64_t products_of(const conv_problem *problem, column_layout layout, in
 
 enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; between the others nothing but time differs */
 
-/* Whether the taps of a phase look at inputs that are apart. */
-static int has_gaps(const conv_problem *problem) {
-    return problem->backward && problem->stride[WIDTH] > 1 && problem->dilation[WIDTH] > 1;
-}
-
 /* Best first; the choice depends on shapes and the instruction set alone. */
 static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     if (algorithm == WINOGRAD) return &winograd_engine;
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;
-    if (depthwise_engine_suits(q) && (q->ci * q->co == 1 || !has_gaps(problem))) return &depthwise_engine;
+    if (depthwise_engine_suits(problem)) return &depthwise_engine;
     if (dot_engine_suits(problem)) return &dot_engine;
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
@@ -77,7 +72,7 @@ void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const vo
     correlation q = correlation_forward(p);
     threads = useful_threads(p, threads);
     if (p->algorithm == WINOGRAD) winograd_weights(p, dy, x, dw, workspace, threads);
-    else if (depthwise_engine_suits(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
+    else if (depthwise_weights_suits(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
     else conv_weights(p, dy, x, dw, workspace, threads);
 }
 
@@ -117,7 +112,7 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
     if (pass == 2) {
         correlation q = correlation_forward(p);
         if (p->algorithm == WINOGRAD) return (size_t)winograd_weights_workspace(p, threads);
-        return (size_t)(depthwise_engine_suits(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
+        return (size_t)(depthwise_weights_suits(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
     }
     conv_problem problem = problem_of(p, pass, 0);
     return (size_t)choose(&problem, p->algorithm)->workspace(&problem, threads);

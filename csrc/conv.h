@@ -114,7 +114,8 @@ int fits_winograd(const conv_problem *problem);
 int turned_engine_suits(const conv_problem *problem);
 int dot_engine_suits(const conv_problem *problem);
 
-int depthwise_engine_suits(const correlation *q); /* for all three passes */
+int depthwise_engine_suits(const conv_problem *problem);
+int depthwise_weights_suits(const correlation *q); /* for backward weights */
 
 /* Backward weights: general, depthwise, and by Winograd's algorithm where fits_winograd_weights. */
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads);

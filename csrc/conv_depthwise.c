@@ -399,7 +399,17 @@ static void depthwise_solve(const conv_problem *problem, int threads, char *base
     pyconv_parallel_for(it.job.cutting.tiles * it.job.blocks, threads, depthwise_task, &it);
 }
 
-int depthwise_engine_suits(const correlation *q) {
+/* Whether the taps of a phase look at inputs that are apart along the width. */
+static int has_gaps(const conv_problem *problem) {
+    return problem->backward && problem->stride[WIDTH] > 1 && problem->dilation[WIDTH] > 1;
+}
+
+int depthwise_engine_suits(const conv_problem *problem) {
+    const correlation *q = &problem->q;
+    return depthwise_weights_suits(q) && (q->ci * q->co == 1 || !has_gaps(problem));
+}
+
+int depthwise_weights_suits(const correlation *q) {
     const axis *w = &q->axes[WIDTH];
     if (q->groups < 2) return 0;
     if (q->ci == 1 && q->co == 1) return 1;

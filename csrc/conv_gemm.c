@@ -205,10 +205,10 @@ static void copy_task(void *context, int64_t i, int worker) {
 
 /* Lets the register tile finish its outputs, where it can: whether it does. `in_place`: it writes them to y. */
 static int finishes(const conv_problem *problem, int in_place, tile_args *args) {
-    const int relu = problem->activation == PYCONV_RELU, clips = problem->activation == PYCONV_CLIP || problem->activation == PYCONV_HARDTANH;
-    if ((problem->activation >= 0 && !relu && !clips) || (problem->residual && !in_place)) return 0;
+    const int activation = problem->activation, clips = activation == PYCONV_CLIP || activation == PYCONV_HARDTANH;
+    if ((activation >= 0 && activation != PYCONV_RELU && !clips) || (problem->residual && !in_place)) return 0;
     if (problem->residual) args->beside = problem->residual - problem->q.y;
-    args->clips = relu || clips;
+    args->clips = activation >= 0;
     args->low = clips ? problem->parameters[0] : 0;
     args->high = clips ? problem->parameters[1] : INFINITY;
     return 1;

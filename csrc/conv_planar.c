@@ -69,7 +69,6 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->layout = planar_layout(problem);
     job->wide = is_wide(problem, &job->layout);
     job->columns = planar_width(problem, &job->layout);
-    job->relu = problem->activation == PYCONV_RELU && !problem->residual;
     job->block_channels = equal_block(q->ci, q->x_channel == 1 ? 2 * BLOCK_CHANNELS : BLOCK_CHANNELS);
     job->blocks = q->ci / job->block_channels;
     job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
@@ -226,6 +225,7 @@ static int64_t planar_workspace(const conv_problem *problem, int threads) {
 
 static void solve(planar_job *job, int threads) {
     const conv_problem *problem = job->problem;
+    job->relu = problem->activation == PYCONV_RELU && !problem->residual; /* here: a residual is part of a call, not of its layout */
     const int64_t packs = problem->packing == PACKED ? 0 : problem->q.groups;
     for (int64_t group = 0; group < packs; group++)
         for (int64_t s = 0; s < job->layout.sets; s++)

@@ -21,15 +21,17 @@ _ALIGNED = 0x100  # of numpy's flags.num
 
 def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
     """The result of an op in a new array, or None if there is no quicker way to it than the usual one."""
-    key = [type(op), op, get_backend(), get_precision(), get_num_threads()]
+    layouts = []
     for x in inputs:
         if type(x) is _ndarray:
-            key.append((x.shape, x.strides, x.dtype, x.flags.num))
+            layouts.append((x.shape, x.strides, x.dtype, x.flags.num))
         elif x is None:
-            key.append(None)
+            layouts.append(None)
         else:
             return None
-    call = _prepared(*key)
+    if get_backend() != "native":
+        return None
+    call = _prepared(type(op), op, get_precision(), get_num_threads(), *layouts)
     if call is None:
         return None
     y = call(inputs)
@@ -39,13 +41,13 @@ def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
 
 
 @lru_cache(maxsize=CALLS)
-def _prepared(kind: type, op: Any, backend: str, precision: str, threads: int, *layouts: Any) -> Any:
-    """A function of an op's inputs, or None.
+def _prepared(kind: type, op: Any, precision: str, threads: int, *layouts: Any) -> Any:
+    """A function of an op's inputs on the native backend, or None.
 
     All that the choice of a kernel depends on is an argument: the op (its type makes for a better hash), what is set
     for this thread, and of each input shape, strides, dtype and flags, or None for one left out.
     """
-    if backend != "native" or not all(layout is None or layout[3] & _ALIGNED for layout in layouts):
+    if not all(layout is None or layout[3] & _ALIGNED for layout in layouts):
         return None
     from pyconv.kernels.native.prepared import prepare
 

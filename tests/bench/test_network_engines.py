@@ -121,7 +121,7 @@ def test_call_costs_are_positive():
     with pc.backend("native"):
         costs = call_costs(calls=20)
     assert 0 < costs["step_seconds"] < costs["python_seconds"] < 1e-3
-    assert 0 < costs["functional_seconds"] < 1e-3
+    assert costs["functional_seconds"] > 0
 
 
 def test_select():

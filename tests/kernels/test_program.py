@@ -308,3 +308,24 @@ def test_what_was_prepared_serves_arrays_anywhere(engine):
             y[...] = np.nan
             program.run([x, y, w, b, aligned_bytes(program.workspace_bytes)], threads)
             np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "clip", "gelu"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_was_prepared_leaves_out_no_epilogue(engine, activation):
+    x_shape, w_shape, spec = ENGINES[engine]
+    parameters = (-0.5, 0.5) if activation == "clip" else ()
+    rng = np.random.default_rng(0)
+    out = x_shape[0], w_shape[0], *spec.output_size(x_shape[2:], w_shape[2:])
+    x, w, b, residual = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1], out))
+    y, expected = np.full(out, np.nan, np.float32), np.empty(out, np.float32)
+    for added in (residual, None):
+        operands = x, w, b, added, spec, activation, *parameters
+        with kernels.backend("native"):
+            row = kernels.choose("fused_conv", y, *operands)
+            row.function(expected, *operands)
+            segments = [array for array in (x, y, w, b, added) if array is not None]
+            program = Program(segments)
+            assert program.record(row, y, *operands) is None
+        program.run([*segments, aligned_bytes(program.workspace_bytes)], program.threads)
+        np.testing.assert_array_equal(y, expected)
