@@ -21,7 +21,7 @@ _ALIGNED = 0x100  # of numpy's flags.num
 
 def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
     """The result of an op in a new array, or None if there is no quicker way to it than the usual one."""
-    layouts = []
+    layouts: list[Any] = []
     for x in inputs:
         if type(x) is _ndarray:
             layouts.append((x.shape, x.strides, x.dtype, x.flags.num))
