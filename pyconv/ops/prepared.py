@@ -21,17 +21,17 @@ _ALIGNED = 0x100  # of numpy's flags.num
 
 def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
     """The result of an op in a new array, or None if there is no quicker way to it than the usual one."""
-    layouts: list[Any] = []
+    key: list[Any] = [type(op), op]
     for x in inputs:
         if type(x) is _ndarray:
-            layouts.append((x.shape, x.strides, x.dtype, x.flags.num))
+            key.append((x.shape, x.strides, x.dtype, x.flags.num))
         elif x is None:
-            layouts.append(None)
+            key.append(None)
         else:
             return None
     if get_backend() != "native":
         return None
-    call = _prepared(type(op), op, get_precision(), get_num_threads(), *layouts)
+    call = _prepared(get_precision(), get_num_threads(), *key)
     if call is None:
         return None
     y = call(inputs)
@@ -41,11 +41,11 @@ def computed(op: Any, inputs: Sequence[Any]) -> np.ndarray | None:
 
 
 @lru_cache(maxsize=CALLS)
-def _prepared(kind: type, op: Any, precision: str, threads: int, *layouts: Any) -> Any:
+def _prepared(precision: str, threads: int, kind: type, op: Any, *layouts: Any) -> Any:
     """A function of an op's inputs on the native backend, or None.
 
-    All that the choice of a kernel depends on is an argument: the op (its type makes for a better hash), what is set
-    for this thread, and of each input shape, strides, dtype and flags, or None for one left out.
+    All that the choice of a kernel depends on is an argument: what is set for this thread, the op (its type makes for
+    a better hash), and of each input shape, strides, dtype and flags, or None for one left out.
     """
     if not all(layout is None or layout[3] & _ALIGNED for layout in layouts):
         return None
