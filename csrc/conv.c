@@ -23,6 +23,7 @@ enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; betw
 
 /* Best first; the choice depends on shapes and the instruction set alone. */
 static const conv_engine *choose(const conv_problem *problem, int algorithm) {
+    if (problem->pooled) return &planar_engine;
     if (algorithm == WINOGRAD) return &winograd_engine;
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;

@@ -27,6 +27,7 @@ typedef struct {
     const char *residual;  /* what is added to the outputs, where they lie in y, or NULL; */
     int activation;        /* then a function of one variable, or -1 */
     const double *parameters;
+    int pooled; /* y holds the maximum of each 2×2 outputs (height and width, which are even): the planar engine alone does that */
     int backward;
     int64_t phases[AXES], all_phases;
     int64_t first[AXES]; /* of the hull of backward data; that of q is 0 once x begins there */

@@ -14,7 +14,7 @@ enum {
 
 /* What a set of phases computes; its panels hold `terms` weights a row, one row an output channel and phase. */
 typedef struct {
-    int64_t terms, begin, panel; /* panels stand at begin, begin + panel, … in a group's packed weights, in elements */
+    int64_t terms, begin, panel; /* terms: of a block; panels stand at begin, begin + panel, … in a group's packed weights, in elements */
     int64_t *offset;             /* of each term of a block, in the scratch */
 } term_set;
 
@@ -29,7 +29,8 @@ typedef struct {
     int64_t columns, pitch;    /* pixels a register tile; pixels of a phase's row, padded for whole tiles */
     int64_t group_elements;    /* of packed weights */
     char *packed, *scratch, *rows;
-    int64_t scratch_bytes, row_bytes, rows_kept, packed_bytes; /* rows_kept: of a worker, until their last block */
+    int64_t scratch_bytes, row_bytes, packed_bytes;
+    int64_t rows_kept; /* of a worker: until their last block, or until they are pooled in pairs; and the result of that */
 } planar_job;
 
 column_layout planar_layout(const conv_problem *problem) {
@@ -71,7 +72,8 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->columns = planar_width(problem, &job->layout);
     job->block_channels = equal_block(q->ci, q->x_channel == 1 ? 2 * BLOCK_CHANNELS : BLOCK_CHANNELS);
     job->blocks = q->ci / job->block_channels;
-    job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, 4 * threads, 4 * job->columns);
+    job->cutting = cut(q, job->block_channels, SCRATCH_BYTES, threads == 1 ? 1 : 4 * threads, 4 * job->columns);
+    for (int a = HEIGHT; problem->pooled && a <= WIDTH; a++) make_even(q, &job->cutting, a);
     int64_t reach = (width->taps - 1) * width->dilation / width->step + 1; /* of a phase of the stride, beyond its outputs */
     int64_t row_step = round_up(job->cutting.extent[WIDTH], job->columns);
     job->pitch = row_step + max_of(0, reach);
@@ -80,15 +82,15 @@ static int64_t lay_out(planar_job *job, const conv_problem *problem, int threads
     job->group_elements = 0;
     for (int64_t s = 0; s < job->layout.sets; s++) {
         const int64_t first = s * job->layout.phases_a_set, phases = phases_of_set(problem, &job->layout, s);
-        term_set set = {.terms = q->ci * list_phase_taps(problem, first, phases, q->x_step, 0), .begin = job->group_elements};
-        set.panel = set.terms * job->layout.width;
-        set.offset = (int64_t *)take(&memory, set.terms / job->blocks * (int64_t)sizeof(int64_t));
+        term_set set = {.terms = job->block_channels * list_phase_taps(problem, first, phases, q->x_step, 0), .begin = job->group_elements};
+        set.panel = job->blocks * set.terms * job->layout.width;
+        set.offset = (int64_t *)take(&memory, set.terms * (int64_t)sizeof(int64_t));
         if (tables) job->sets[s] = set;
         job->group_elements += set.panel * job->layout.panels_a_set;
     }
     job->scratch_bytes = lines(reach_rows * job->block_channels * width->step * job->pitch * q->size);
     job->row_bytes = lines(problem->all_phases * q->co * row_step * q->size);
-    job->rows_kept = job->blocks > 1 ? job->cutting.pixels / job->cutting.extent[WIDTH] : 1;
+    job->rows_kept = (job->blocks > 1 ? job->cutting.pixels / job->cutting.extent[WIDTH] : 1) + (problem->pooled ? 1 : 0);
     job->packed_bytes = q->groups * job->group_elements * q->size;
     return memory.used;
 }
@@ -103,9 +105,9 @@ static int64_t divide_workspace(planar_job *job, int threads, char *base) {
     return memory.used;
 }
 
-/* Rows of a panel: output channels, or all channels of each phase of the set. */
-static int64_t panel_rows(const planar_job *job, int64_t s, int64_t panel) {
-    return phases_of_set(job->problem, &job->layout, s) * min_of(job->layout.width, job->problem->q.co - panel * job->layout.width);
+/* Output channels of a panel, which has a row for each of them in each phase of its set. */
+static int64_t panel_channels(const planar_job *job, int64_t panel) {
+    return min_of(job->layout.width, job->problem->q.co - panel * job->layout.width);
 }
 
 /* Weights become [group][set][panel][term][row], terms being input channels of taps; 0 where a phase lacks the tap. */
@@ -114,8 +116,8 @@ static void pack_panel(const planar_job *job, int64_t group, int64_t s, int64_t 
     const correlation *q = &problem->q;
     const weight_view *view = &problem->weights;
     const term_set *set = &job->sets[s];
-    const int64_t size = q->size, phases = phases_of_set(problem, &job->layout, s), rows = panel_rows(job, s, panel);
-    const int64_t channels = rows / phases, taps = set->terms / q->ci;
+    const int64_t size = q->size, phases = phases_of_set(problem, &job->layout, s), channels = panel_channels(job, panel);
+    const int64_t rows = phases * channels, taps = set->terms / job->block_channels;
     char *to = job->packed + (group * job->group_elements + set->begin + panel * set->panel) * size;
     const char *from = view->w + (group * view->group_step + panel * job->layout.width * view->k_step) * size;
     memset(to, 0, (size_t)(set->panel * size));
@@ -150,29 +152,32 @@ static void list_terms(const planar_job *job) {
     }
 }
 
-/* What a block of channels adds to all output channels and phases of one row of pixels, in `row`. */
-static void solve_row(const planar_job *job, int64_t group, int64_t block, const char *x, int64_t width, int64_t row_step, char *row) {
+/* What a block of channels adds to all output channels and phases of one row of pixels, in `row`. The last block takes the
+ * maximum with the row above, unless that is NULL. */
+static void solve_row(const planar_job *job, int64_t group, int64_t block, const char *x, int64_t width, int64_t row_step,
+                      const char *above, char *row) {
     const conv_problem *problem = job->problem;
     const correlation *q = &problem->q;
     const int64_t size = q->size;
     for (int64_t s = 0; s < job->layout.sets; s++)
         for (int64_t panel = 0; panel < job->layout.panels_a_set; panel++) {
             const term_set *set = &job->sets[s];
-            const int64_t rows = panel_rows(job, s, panel), channel = panel * job->layout.width;
-            const int64_t channels = rows / phases_of_set(problem, &job->layout, s);
+            const int64_t channel = panel * job->layout.width, channels = panel_channels(job, panel);
+            const int64_t rows = phases_of_set(problem, &job->layout, s) * channels;
+            const int64_t weights = group * job->group_elements + set->begin + panel * set->panel + block * set->terms * rows;
             char bias[MAX_NR * sizeof(double)];
-            const int64_t terms = set->terms / job->blocks;
-            const int64_t weights = group * job->group_elements + set->begin + panel * set->panel + block * terms * rows;
             planar_args args = {.a = job->packed + weights * size,
                                 .bias = panel_bias(problem, group * q->co + channel, channels, rows, bias),
                                 .offset = set->offset,
-                                .terms = terms,
+                                .terms = set->terms,
                                 .y_row = row_step,
                                 .accumulate = block > 0,
                                 .relu = job->relu && block == job->blocks - 1};
             for (int64_t w = 0; w < width; w += job->columns) {
                 args.x = x + w * size;
-                args.y = row + ((s * job->layout.phases_a_set * q->co + channel) * row_step + w) * size;
+                const int64_t at = ((s * job->layout.phases_a_set * q->co + channel) * row_step + w) * size;
+                args.y = row + at;
+                args.above = above ? above + at : 0;
                 q->table->planar((int)rows, job->wide, &args);
             }
         }
@@ -191,21 +196,49 @@ static void spread_row(const planar_job *job, int64_t group, const tile *t, cons
     }
 }
 
+/* Copies the maxima of each two pixels of a row, which holds those of two rows, to where they belong, by way of `room`. All
+ * channels are one long row, and what fills it up between them is pooled too. */
+static void spread_maxima(const planar_job *job, int64_t group, const tile *t, const int64_t at[AXES], int64_t row_step,
+                          const char *row, char *room) {
+    const correlation *q = &job->problem->q;
+    const pool_args args = {.x = row,
+                            .y = room,
+                            .offset = (int64_t[]){0, 1},
+                            .taps = 2,
+                            .rows = 1,
+                            .pixels = 1,
+                            .lanes = q->co * row_step / 2,
+                            .x_lane = 2,
+                            .y_lane = 1};
+    q->table->pool_max(&args);
+    const int64_t place[AXES] = {t->begin[IMAGE] + at[IMAGE], t->begin[DEPTH] + at[DEPTH], (t->begin[HEIGHT] + at[HEIGHT]) / 2,
+                                 t->begin[WIDTH] / 2};
+    char *y = q->y + (group * q->co * q->y_channel + output_offset(place, q->y_step)) * q->size;
+    q->table->spread_block(y, q->y_channel, q->y_step[WIDTH], room, row_step / 2, q->co, t->extent[WIDTH] / 2);
+}
+
 static void planar_task(void *context, int64_t i, int worker) {
     const planar_job *job = context;
     const correlation *q = &job->problem->q;
+    const int pooled = job->problem->pooled;
     const int64_t group = i % q->groups;
     tile t = tile_at(q, &job->cutting, i / q->groups);
     char *scratch = job->scratch + worker * job->scratch_bytes;
     int64_t row_step = round_up(t.extent[WIDTH], job->columns), steps[AXES];
+    char *rows = job->rows + worker * job->rows_kept * job->row_bytes, *room = rows + (job->rows_kept - 1) * job->row_bytes;
+    const int64_t next_row = job->blocks > 1 ? job->row_bytes : 0;
     scratch_steps(job, steps);
     for (int64_t block = 0; block < job->blocks; block++) {
-        char *row = job->rows + worker * job->rows_kept * job->row_bytes;
+        const int last = block == job->blocks - 1;
+        char *row = rows;
         gather_planar(q, &job->cutting, &t, group * q->ci + block * job->block_channels, job->block_channels, job->pitch, scratch);
         FOR_EACH_ROW(&t, at) {
-            solve_row(job, group, block, scratch + input_offset(q, at, steps) * q->size, t.extent[WIDTH], row_step, row);
-            if (block == job->blocks - 1) spread_row(job, group, &t, at, row_step, row);
-            if (job->blocks > 1) row += job->row_bytes;
+            const int pools = last && pooled && at[HEIGHT] % 2;
+            const char *x = scratch + input_offset(q, at, steps) * q->size;
+            solve_row(job, group, block, x, t.extent[WIDTH], row_step, pools ? row - next_row : 0, row);
+            if (pools) spread_maxima(job, group, &t, at, row_step, row, room);
+            else if (last && !pooled) spread_row(job, group, &t, at, row_step, row);
+            row += next_row;
         }
     }
     if (!job->relu) finish_tile(job->problem, q, &t, group * q->co, q->co);

@@ -24,6 +24,7 @@ conv_problem forward_problem(const pyconv_conv *p, const void *x, const void *w,
     conv_problem problem = new_problem(p, w, bias);
     problem.weights.k_step = p->w_strides[0];
     problem.weights.c_step = p->w_strides[1];
+    problem.pooled = p->pooled;
     copy_axes(problem.outputs, p->n, p->out);
     copy_axes(problem.phases, 1, (int64_t[]){1, 1, 1});
     memcpy(problem.output_step, problem.q.y_step, sizeof problem.output_step);

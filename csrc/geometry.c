@@ -102,6 +102,11 @@ tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_lea
     return t;
 }
 
+void make_even(const correlation *q, tiling *t, int a) {
+    t->extent[a] = round_up(t->extent[a], 2);
+    measure(q, t);
+}
+
 tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple) {
     tiling t = whole(q);
     while (t.pixels > max_of(pixels, t.extent[WIDTH])) halve(q, &t);

@@ -65,6 +65,9 @@ void merge_axes(correlation *q);
  * or tiles have as few as `few` pixels. */
 tiling cut(const correlation *q, int64_t channels, int64_t bytes, int64_t at_least, int64_t few);
 
+/* Tiles of an even extent along an axis, whose outputs are so many. */
+void make_even(const correlation *q, tiling *t, int axis);
+
 /* Cuts into tiles of at most so many output pixels; along the width, by a multiple of `multiple`. */
 tiling cut_pixels(const correlation *q, int64_t pixels, int64_t multiple);
 

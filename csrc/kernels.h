@@ -64,6 +64,7 @@ typedef struct {
     int64_t terms, y_row;
     int accumulate; /* adds to y instead of overwriting it; bias is not used then */
     int relu;       /* what is negative becomes 0 */
+    const void *above; /* at y's steps, or NULL: what is written is the maximum of this and what would be */
 } planar_args;
 
 #define PADDED INT64_MIN /* an offset of what is not there: a zero */

@@ -24,6 +24,7 @@ typedef struct {
     int32_t packed;                                   /* w is what pyconv_conv_pack made of it; w_strides are as before */
     int32_t activation;                               /* of pyconv_conv_fused: a function of one variable (below), or -1 */
     double parameters[2];                             /* of the activation */
+    int32_t pooled;                                   /* of pyconv_conv_fused: y holds maxima, see there */
 } pyconv_conv;
 
 /* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3 (×1), stride and
@@ -46,7 +47,9 @@ void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packe
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y,
                          void *workspace, int threads);
 
-/* y = activation(x * w + bias + residual), where the residual lies as y does but not in the same place, or is NULL. */
+/* y = activation(x * w + bias + residual), where the residual lies as y does but not in the same place, or is NULL.
+ * Where `pooled` is set y holds the maxima of each 2×2 of these (height and width, which `out` counts as two each, NaN wins):
+ * with the direct algorithm, without a residual and any activation but ReLU; quick for few output channels. */
 void pyconv_conv_fused(const pyconv_conv *p, const void *x, const void *w, const void *bias, const void *residual, void *y,
                        void *workspace, int threads);
 

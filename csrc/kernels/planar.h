@@ -8,18 +8,31 @@ INLINE void NAME(planar_body)(const int rows, const int vectors, const planar_ar
             sum[i][v] = args->accumulate ? v_load((const real *)args->y + i * args->y_row + v * LANES) : v_set1(bias ? bias[i] : 0);
     for (int64_t k = 0; k < args->terms; k++) {
         const real *from = x + args->offset[k];
-        vec pixels[PLANAR_VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) pixels[v] = v_load(from + v * LANES);
-        UNROLL for (int i = 0; i < rows; i++) {
-            vec weight = v_set1(a[i]);
-            KEEP_IN_REGISTER(weight);
-            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_fma(weight, pixels[v], sum[i][v]);
+        vec pixels[PLANAR_VECTORS], weights[PLANAR_ROWS];
+        if (rows < vectors) { /* what there is less of stays in registers */
+            UNROLL for (int i = 0; i < rows; i++) weights[i] = v_set1(a[i]);
+            UNROLL for (int v = 0; v < vectors; v++) {
+                pixels[v] = v_load(from + v * LANES);
+                KEEP_IN_REGISTER(pixels[v]);
+                UNROLL for (int i = 0; i < rows; i++) sum[i][v] = v_fma(weights[i], pixels[v], sum[i][v]);
+            }
+        } else {
+            UNROLL for (int v = 0; v < vectors; v++) pixels[v] = v_load(from + v * LANES);
+            UNROLL for (int i = 0; i < rows; i++) {
+                weights[i] = v_set1(a[i]);
+                KEEP_IN_REGISTER(weights[i]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_fma(weights[i], pixels[v], sum[i][v]);
+            }
         }
         a += rows;
     }
     if (args->relu)
         UNROLL for (int i = 0; i < rows; i++)
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = v_max(v_set1(0), sum[i][v]);
+    if (args->above)
+        UNROLL for (int i = 0; i < rows; i++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[i][v] = v_max_nan(v_load((const real *)args->above + i * args->y_row + v * LANES), sum[i][v]);
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++) v_store((real *)args->y + i * args->y_row + v * LANES, sum[i][v]);
 }

@@ -10,7 +10,7 @@ from pyconv.graph.graph import op_text, size_text
 from pyconv.graph.layout import channels_last_strides, contiguous, same_order, stand_in
 from pyconv.graph.memory import View
 from pyconv.ops.conv import Conv, ConvBackwardData, ConvBackwardWeights
-from pyconv.ops.fused import FusedConv, FusedLinear
+from pyconv.ops.fused import FusedConv, FusedLinear, PooledConv
 from pyconv.ops.linear import BatchedMatMul, Linear, MatMul
 from pyconv.ops.node import Node
 
@@ -109,6 +109,9 @@ def macs(node: Node) -> int:
     if isinstance(op, (Conv, FusedConv, ConvBackwardData)):  # each element of y meets each weight of its output channel
         y, w = first if isinstance(op, ConvBackwardData) else node, others[0]
         return y.size * (w.size // w.shape[0])
+    if isinstance(op, PooledConv):
+        y_size = op.spec.output_size(first.shape[2:], others[0].shape[2:])
+        return first.shape[0] * prod(y_size) * others[0].size
     if isinstance(op, ConvBackwardWeights):
         return first.size * (node.size // node.shape[0])
     if isinstance(op, (Linear, FusedLinear)):

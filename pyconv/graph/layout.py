@@ -14,7 +14,7 @@ import numpy as np
 
 from pyconv.graph.graph import Graph
 from pyconv.ops.conv import Conv, ConvBackwardData
-from pyconv.ops.fused import FusedConv
+from pyconv.ops.fused import FusedConv, PooledConv
 from pyconv.ops.pool import AvgPool, AvgPoolBackward, Gather, MaxPool, MaxPoolBackward, MaxPoolIndices, Unpool
 from pyconv.ops.reduce import Broadcast, Reshape
 from pyconv.ops.shape import Concat, Interpolate, InterpolateBackward, Pad, PadBackward, Slice, Transpose
@@ -23,7 +23,7 @@ Strides = tuple[int, ...]
 VIEWS = (Reshape, Transpose, Slice, Broadcast)  # what they compute is their input's memory, seen otherwise
 _IMAGES = (
     *(Conv, FusedConv, ConvBackwardData, MaxPool, MaxPoolIndices, MaxPoolBackward, AvgPool, AvgPoolBackward),
-    *(Unpool, Gather, Interpolate, InterpolateBackward),
+    *(PooledConv, Unpool, Gather, Interpolate, InterpolateBackward),
 )
 _RESIZED = (Concat, Pad, PadBackward)  # images of images
 

@@ -79,6 +79,9 @@ class PoolSpec:
         return _fixed_windows(self, size)
 
 
+SQUARES = PoolSpec(kernel_size=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)), dilation=(1, 1))  # 2×2, side by side
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptivePoolSpec:
     """A pooling to a given output size: window o covers [floor(o·I/O), ceil((o+1)·I/O))."""

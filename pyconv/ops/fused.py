@@ -1,7 +1,7 @@
 """Convolution, linear layer and normalization with an epilogue: bias, sum with a residual, activation. Made by passes.
 
-y = f(x ∗ w + b + residual), each part but the first optional. Gradients are taken before ops are fused, so there are
-no gradient rules here.
+y = f(x ∗ w + b + residual), each part but the first optional, or the maxima of it. Gradients are taken before ops are
+fused, so there are no gradient rules here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pyconv.kernels.spec import ConvSpec
+from pyconv.kernels.spec import ConvSpec, PoolSpec
 from pyconv.ops.node import Op
 
 
@@ -29,6 +29,24 @@ class FusedConv(Op):
 
     def attributes(self, *inputs):
         return (self.spec, self.activation, *self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class PooledConv(Op):
+    """`MaxPool` of a `FusedConv` without a residual."""
+
+    spec: ConvSpec
+    pool: PoolSpec
+    activation: str = ""
+    parameters: tuple[float, ...] = ()
+    kernel: ClassVar[str] = "pooled_conv"
+
+    def infer(self, x, w, b=None):
+        size = self.spec.output_size(x.shape[2:], w.shape[2:])
+        return (x.shape[0], w.shape[0], *self.pool.output_size(size)), x.dtype
+
+    def attributes(self, *inputs):
+        return (self.spec, self.pool, self.activation, *self.parameters)
 
 
 @dataclass(frozen=True, slots=True)

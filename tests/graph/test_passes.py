@@ -14,6 +14,7 @@ from pyconv.graph.passes import (
     epilogue,
     flatten,
     identities,
+    maxima,
     optimize,
     pooled,
     saved,
@@ -210,16 +211,40 @@ def test_epilogues_join_what_comes_before(function, expected):
         assert_same(graph, after, x)
 
 
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x, w: F.max_pool2d(F.relu(F.conv2d(x, w)), 2), ["PooledConv"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w, w[:, 0, 0, 0]), 2), ["PooledConv"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w[:, :1], groups=2), 2), ["PooledConv"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w[:2, :1], groups=2), 2), ["Conv", "MaxPool"]),  # depthwise
+        (lambda x, w: F.max_pool2d(F.conv2d(x, F.concat([w, w])), 2), ["Conv", "MaxPool"]),  # many channels
+        (lambda x, w: F.max_pool2d(F.gelu(F.conv2d(x, w)), 2), ["FusedConv", "MaxPool"]),
+        (lambda x, w: F.max_pool2d(F.relu(F.conv2d(x, w) + 1.0), 2), ["Conv", "Add", "Unary", "MaxPool"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w), 2, ceil_mode=True), ["Conv", "MaxPool"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w), 3, 2), ["Conv", "MaxPool"]),
+        (lambda x, w: (F.max_pool2d(y := F.conv2d(x, w), 2), y), ["Conv", "MaxPool"]),
+        (lambda x, w: F.max_pool2d(F.conv2d(x, w, algorithm="direct"), 2), ["Conv", "MaxPool"]),
+    ],
+)
+def test_maxima_join_a_convolution_of_few_channels(function, expected):
+    x, w = normal(2, 2, 8, 7), normal(4, 2, 3, 3, seed=1)
+    graph = epilogue.run(constants.run(traced(lambda x: function(x, w), x)))
+    after = unused.run(maxima.run(graph))
+    assert ops(after) == expected
+    assert_same(graph, after, x)
+
+
 def test_fused_kernels_agree_in_every_backend(backend):
-    x, w, v = normal(2, 3, 5, 5), normal(3, 3, 3, 3, seed=1), normal(4, 5, seed=2)
+    x, w, v = normal(2, 3, 5, 5), normal(3, 3, 3, 3, seed=1), normal(4, 2, seed=2)
 
     def function(x):
-        y = F.reshape(F.silu(F.conv2d(x, w, padding=1) + x), (30, 5))
-        return F.tanh(F.linear(y, v))
+        y = F.silu(F.conv2d(x, w, padding=1) + x)
+        y = F.max_pool2d(F.relu(F.conv2d(y, w, padding=1)), 2)
+        return F.tanh(F.linear(F.reshape(y, (12, 2)), v))
 
     graph = optimize(traced(function, x))
-    assert "FusedConv" in ops(graph)
-    assert "FusedLinear" in ops(graph)
+    assert {"FusedConv", "PooledConv", "FusedLinear"} <= set(ops(graph))
     expected = function(x)
     with pc.backend(backend):
         (y,) = graph.evaluate(x)

@@ -16,7 +16,10 @@ if (reason := kernels.available("native")) is not None:
 from pyconv.kernels.native import _lib
 
 KERNELS = [
-    f"pyconv_{isa}_f{bits}_{kernel}" for isa in ("avx2", "avx512") for bits in (32, 64) for kernel in ("tile", "outer")
+    f"pyconv_{isa}_f{bits}_{kernel}"
+    for isa in ("avx2", "avx512")
+    for bits in (32, 64)
+    for kernel in ("tile", "outer", "planar")
 ]
 
 

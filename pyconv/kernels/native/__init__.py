@@ -77,6 +77,7 @@ KERNELS = {
         ),
         Row("parts", fused.conv_in_parts, fused.refuse_conv_in_parts),
     ),
+    "pooled_conv": (Row("direct", fused.pooled_conv, fused.refuse_pooled_conv, pack=fused.pack_pooled_conv),),
     "fused_linear": (
         Row("direct", linear.fused_linear, fused.refuse_direct_linear, pack=fused.pack_linear),
         Row("parts", fused.linear_in_parts, fused.refuse_linear_in_parts),

@@ -101,12 +101,12 @@ def _bias(b):
 
 
 def describe(
-    spec: ConvSpec, x, w, y, algorithm: int = DIRECT, packed: bool = False, activation: str = "", parameters=()
+    spec: ConvSpec, x, w, y, algorithm: int = DIRECT, packed=False, activation: str = "", parameters=(), pooled=False
 ) -> Any:
-    """The `pyconv_conv` for arrays of these shapes and strides; x stands for dx, and so on."""
+    """The `pyconv_conv` for arrays of these shapes and strides; x stands for dx, and so on; y for its pooled maxima."""
     layouts = x.shape, x.strides, w.shape, w.strides, y.shape, y.strides, x.itemsize
     packed = packed or isinstance(w, PackedWeights)
-    return _describe(spec, *layouts, algorithm, packed, epilogue(activation, parameters))
+    return _describe(spec, *layouts, algorithm, packed, epilogue(activation, parameters), pooled)
 
 
 def epilogue(activation: str, parameters) -> tuple[int, tuple[float, float]]:
@@ -116,7 +116,9 @@ def epilogue(activation: str, parameters) -> tuple[int, tuple[float, float]]:
 
 
 @lru_cache(maxsize=256)
-def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm, packed, epilogue):
+def _describe(
+    spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, itemsize, algorithm, packed, epilogue, pooled
+):
     lead = (1,) * (5 - len(x_shape))  # a missing depth or height is an axis of one
     none = (0,) * len(lead)
 
@@ -132,7 +134,7 @@ def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, 
             "k": w_shape[0],
             "groups": spec.groups,
             "in": [*lead, *x_shape[2:]],
-            "out": [*lead, *y_shape[2:]],
+            "out": [*lead, *(n * (2 if pooled else 1) for n in y_shape[2:])],
             "kernel": [*lead, *w_shape[2:]],
             "stride": [*lead, *spec.stride],
             "dilation": [*lead, *spec.dilation],
@@ -146,5 +148,6 @@ def _describe(spec, x_shape, x_strides, w_shape, w_strides, y_shape, y_strides, 
             "packed": packed,
             "activation": epilogue[0],
             "parameters": epilogue[1],
+            "pooled": pooled,
         },
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pyconv.kernels import choose
 from pyconv.kernels.native import conv, elementwise, linear, winograd
-from pyconv.kernels.native.packing import unsupported_layer
+from pyconv.kernels.native.packing import packing, unsupported_layer
+from pyconv.kernels.spec import SQUARES
 
 
 def direct_conv(y, x, w, b, residual, spec, activation, *parameters):
@@ -52,6 +53,23 @@ def predict_direct_conv(y, x, w, b, residual, spec, *activation, packed=False):
 def predict_winograd_conv(y, x, w, b, residual, spec, *activation, packed=False):
     """Seconds that the convolution should take; the epilogue costs little beside it."""
     return winograd.predict(y, x, w, b, spec, packed)
+
+
+def pooled_conv(y, x, w, b, spec, pool, activation, *parameters):
+    """y = the maximum of each 2×2 of f(x ∗ w + b)."""
+    problem = conv.describe(spec, x, w, y, activation=activation, parameters=parameters, pooled=True)
+    conv.fused(problem, y, x, w, b, None)
+
+
+def refuse_pooled_conv(y, x, w, b, spec, pool, activation, *parameters):
+    if pool != SQUARES:
+        return "it pools 2×2 side by side alone"
+    return unsupported_layer(w, y, x) if activation in ("", "relu") else f"it pools nothing after {activation}"
+
+
+def pack_pooled_conv(y, x, w, b, spec, *rest):
+    """How it wants w packed."""
+    return packing(conv.describe(spec, x, w, y, packed=True, pooled=True), conv.FORWARD)
 
 
 def refuse_direct_linear(y, x, w, b, residual, activation, *parameters):

@@ -36,6 +36,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "matmul": linear.matmul,
     "batched_matmul": linear.matmul,
     "fused_conv": fused.fused_conv,
+    "pooled_conv": fused.pooled_conv,
     "fused_linear": fused.fused_linear,
     "fused_normalize": fused.fused_normalize,
     "fused_normalize_sums": fused.fused_normalize_sums,

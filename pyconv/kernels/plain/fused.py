@@ -11,6 +11,14 @@ def fused_conv(y, x, w, b, residual, spec, activation, *parameters):
     _epilogue(y, residual, activation, parameters)
 
 
+def pooled_conv(y, x, w, b, spec, pool, activation, *parameters):
+    """y = the maximum of each window of f(x ∗ w + b); overwrites y."""
+    size = spec.output_size(x.shape[2:], w.shape[2:])
+    whole = np.empty((*y.shape[:2], *size), y.dtype)
+    kernels.run("fused_conv", whole, x, w, b, None, spec, activation, *parameters)
+    kernels.run("max_pool", y, whole, pool.windows(size))
+
+
 def fused_linear(y, x, w, b, residual, activation, *parameters):
     """y = f(x · wᵀ + b + residual); overwrites y."""
     kernels.run("linear", y, x, w, b)
