@@ -101,6 +101,18 @@ void pyconv_unpool(const pyconv_points *p, const void *points, const int64_t *in
 /* points = the elements that the indices name, 0 for none. */
 void pyconv_gather(const pyconv_points *p, const void *plane, const int64_t *indices, void *points, int threads);
 
+/* Resampling. Along each spatial axis output o is the sum over t < taps of weight[o·taps + t] times the input at
+ * source[o·taps + t]; the tables of depth, height and width follow each other. An axis of one tap has weights 1. */
+typedef struct {
+    int64_t n, c, in[3], out[3], taps[3];
+    const int64_t *source;
+    const double *weight;
+    int64_t x_strides[5], y_strides[5], real_bits;
+} pyconv_resampling;
+
+size_t pyconv_resample_workspace(const pyconv_resampling *p, int threads);
+void pyconv_resample(const pyconv_resampling *p, const void *x, void *y, void *workspace, int threads);
+
 /* Functions of one variable. Parameters: LEAKY_RELU slope; CLIP, HARDTANH low, high; ELU alpha; SOFTPLUS beta, threshold;
  * POWER an exponent, one of -2, -1, -1/2, 1/2, 3/4, 1, 2, 3. */
 enum {
@@ -211,7 +223,7 @@ enum {
     PYCONV_CALL_COPY, PYCONV_CALL_FILL, PYCONV_CALL_CAST, PYCONV_CALL_MIXED, PYCONV_CALL_WHERE, PYCONV_CALL_SUM,
     PYCONV_CALL_MOMENTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_SUMS, PYCONV_CALL_BATCH_NORM_BACKWARD,
     PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD, PYCONV_CALL_CROSS_ENTROPY, PYCONV_CALL_CROSS_ENTROPY_BACKWARD,
-    PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK
+    PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK, PYCONV_CALL_RESAMPLE
 };
 typedef struct {
     int64_t value[12];

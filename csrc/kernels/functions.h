@@ -20,10 +20,11 @@ typedef __typeof__((vec){0} < (vec){0}) NAME(ivec);
 #define EXP_TERMS 7
 #define LOG_TERMS 5
 #define SQRT_HALF_BITS 0x3f3504f3
-#define NORMAL_LARGE 14 /* Φ of less than its negative is 0 */
-#define ERFCX_COEFFICIENTS \
-    {-0.0002782656999, -0.0008009517877, 0.001992521019, 0.002579984264, -0.02378911781, 0.06829366712, \
-     -0.1192728274, 0.1296465376, -0.04756227211, -0.1356211419, 1.253008058}
+#define NORMAL_LARGE 13.15 /* Φ of less than its negative is 0 */
+#define NORMAL_SCALE 0.265
+#define NORMAL_COEFFICIENTS \
+    {0.2343624814, 0.3988366337, 0.4860760802, 0.3934461284, 0.1543064161, -0.04978981711, -0.07729546106, \
+     0.003718379971, 0.03091288266}
 #else
 #define integer int64_t
 #define MANTISSA 52
@@ -36,14 +37,15 @@ typedef __typeof__((vec){0} < (vec){0}) NAME(ivec);
 #define EXP_TERMS 13
 #define LOG_TERMS 11
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcd
-#define NORMAL_LARGE 39
-#define ERFCX_COEFFICIENTS \
-    {-4.21010497511919487e-9, -8.50011950211530655e-9, 3.29163439676632021e-8, 9.18624302614384661e-8, \
-     -1.31116613753645882e-7, -6.05004862393350368e-7, 3.48991978897442946e-7, 3.46399753235290422e-6, \
-     -7.27587574666718295e-7, -0.0000200966308759539524, 4.94814787557653947e-6, 0.000125098151748643215, \
-     -0.000105159490337759744, -0.00077983203796111149, 0.0018886903120037819, 0.00252939178827044538, \
-     -0.0237705149142336714, 0.0683080273458045873, -0.119273663415528533, 0.129645158702705516, \
-     -0.0475622943534463728, -0.135621106124580685, 1.25300805826972964}
+#define NORMAL_LARGE 37.62
+#define NORMAL_SCALE 0.185
+#define NORMAL_COEFFICIENTS \
+    {0.17273727729645386, 0.349148467672252654, 0.59357581691341294, 0.846037713020877798, \
+     0.997909303527482162, 0.946439383415012259, 0.677361309360692341, 0.304566503773983791, \
+     0.00734999766435438954, -0.101672167282063992, -0.0570839931998656289, 0.0153470754896331524, \
+     0.0299412039109935339, 0.00189176530262980985, -0.0136323628840297716, -0.00313960108955548148, \
+     0.00658593727952699571, 0.00208829049498716431, -0.00338261926523986936, -0.00131344496158866244, \
+     0.00136567451651291664, 0.000755916080816486531}
 #endif
 
 #define SIGN_BIT ((integer)((uint64_t)1 << (REAL_BITS - 1)))
@@ -66,12 +68,15 @@ INLINE vec NAME(copy_sign)(vec magnitude, vec sign) {
     return (vec)(((ivec)magnitude & ~SIGN_BIT) | ((ivec)sign & SIGN_BIT));
 }
 
-/* e^x = 2^n (1 + q): gives q, and 2^(n - shift) */
-INLINE vec NAME(exp_parts)(vec x, int shift, vec *scale) {
+/* x = n ln 2 + r: gives r, and 2^(n - shift) */
+INLINE vec NAME(exp_rest)(vec x, int shift, vec *scale) {
     vec rounded = v_fma(x, CONSTANT(1.44269504088896340736), CONSTANT(MAGIC));
     vec n = rounded - CONSTANT(MAGIC);
     *scale = (vec)(((ivec)rounded - (ivec)CONSTANT(MAGIC) + (BIAS - shift)) << MANTISSA);
-    vec r = v_fma(n, CONSTANT(-LN2_LOW), v_fma(n, CONSTANT(-LN2_HIGH), x));
+    return v_fma(n, CONSTANT(-LN2_LOW), v_fma(n, CONSTANT(-LN2_HIGH), x));
+}
+/* e^r - 1 for such r */
+INLINE vec NAME(exp_series)(vec r) {
     double factorial = 1;
     UNROLL for (int i = 2; i <= EXP_TERMS; i++) factorial *= i;
     vec sum = CONSTANT(1 / factorial);
@@ -80,6 +85,9 @@ INLINE vec NAME(exp_parts)(vec x, int shift, vec *scale) {
         sum = v_fma(sum, r, CONSTANT(1 / factorial));
     }
     return v_fma(r * r, sum, r);
+}
+INLINE vec NAME(exp_parts)(vec x, int shift, vec *scale) {
+    return NAME(exp_series)(NAME(exp_rest)(x, shift, scale));
 }
 
 INLINE vec NAME(exp)(vec x) {
@@ -141,23 +149,28 @@ INLINE vec NAME(softplus)(vec x) {
     return v_max(ZERO, x) + NAME(log1p_unit)(NAME(exp)(NAME(minus_absolute)(x)));
 }
 
-/* e^(-x²/2), its exponent kept to twice the precision */
+/* e^(-x²/2): x² is taken to twice the precision */
 INLINE vec NAME(gaussian)(vec x) {
-    vec head = (vec)((ivec)x & ~(((integer)1 << (MANTISSA + 2) / 2) - 1)); /* its square is exact */
-    vec half = CONSTANT(0.5), whole = half * head * head, rest = half * (x - head) * (x + head), sum = whole + rest;
-    vec lost = rest - (sum - whole), y = NAME(exp)(-sum);
-    return NAME(select)(y == ZERO, y, y * (ONE - lost)); /* `lost` may be NaN where y is 0 */
+    x = v_min(CONSTANT(NORMAL_LARGE), NAME(absolute)(x));
+    vec head = (vec)((ivec)x & ~(((integer)1 << (MANTISSA + 2) / 2) - 1)), half = CONSTANT(0.5) * head;
+    vec scale, r = NAME(exp_rest)(-half * head, 0, &scale); /* its square is exact */
+    vec q = NAME(exp_series)(r - CONSTANT(0.5) * (x - head) * (x + head)), y = scale * (ONE + q);
+    return (vec)((ivec)y & ~(x == CONSTANT(NORMAL_LARGE)));
 }
 
-/* The normal distribution's Φ(x), good in the tail too. For x = -√2 a <= 0 it is e^(-a²) / (1 + 2a) / 2 times a polynomial
- * in t = (a - 3)/(a + 3), fitted to (1 + 2a) e^(a²) erfc(a) in Chebyshev nodes (Shepherd and Laframboise, Chebyshev
- * approximation of (1 + 2x)exp(x²)erfc x in 0 <= x < ∞, 1981). */
+/* Σ c[i] x^i, even and odd terms side by side */
+INLINE vec NAME(polynomial)(const double *c, int terms, vec x) {
+    vec square = x * x, sum[] = {CONSTANT(c[terms - 1]), CONSTANT(c[terms - 2])};
+    UNROLL for (int i = 2; i < terms; i++) sum[i % 2] = v_fma(sum[i % 2], square, CONSTANT(c[terms - 1 - i]));
+    return terms % 2 ? v_fma(sum[1], x, sum[0]) : v_fma(sum[0], x, sum[1]);
+}
+
+/* The normal distribution's Φ(x), good in the tail too. For x <= 0 it is e^(-x²/2) · t · P(t - 0.6), where t = 1 / (1 - cx) and
+ * P is fitted; t runs from 0.1 to 1, and about 0.6 the terms of P stay small. */
 INLINE vec NAME(normal_distribution)(vec x) {
-    static const double coefficients[] = ERFCX_COEFFICIENTS;
-    const int terms = (int)(sizeof coefficients / sizeof *coefficients);
-    vec size = v_min(CONSTANT(NORMAL_LARGE), NAME(absolute)(x)), a = size * CONSTANT(0.70710678118654752440);
-    vec t = (a - CONSTANT(3)) / (a + CONSTANT(3)), sum = CONSTANT(coefficients[0]);
-    for (int i = 1; i < terms; i++) sum = v_fma(sum, t, CONSTANT(coefficients[i]));
-    vec y = CONSTANT(0.5) * NAME(gaussian)(size) * sum / (ONE + CONSTANT(2) * a);
+    static const double coefficients[] = NORMAL_COEFFICIENTS;
+    vec size = v_min(CONSTANT(NORMAL_LARGE), NAME(absolute)(x)), t = ONE / v_fma(size, CONSTANT(NORMAL_SCALE), ONE);
+    vec p = NAME(polynomial)(coefficients, (int)(sizeof coefficients / sizeof *coefficients), t - CONSTANT(0.6));
+    vec y = NAME(gaussian)(x) * (t * p);
     return NAME(select)(x > ZERO, ONE - y, y);
 }

@@ -1,4 +1,4 @@
-"""What exporters write out in small operators, recognized: GELU, SiLU, hard-swish, a bias or scale of a convolution.
+"""What exporters write out in small operators, recognized: GELU, SiLU, hard-swish, a bias or scale of a layer.
 
 ONNX had no operator for some of them for years, so model files hold the arithmetic instead.
 """
@@ -13,7 +13,9 @@ import numpy as np
 from pyconv.graph.graph import Graph, is_constant
 from pyconv.ops.conv import Conv, ConvBackwardData
 from pyconv.ops.elementwise import Add, Div, Mul, Unary
+from pyconv.ops.linear import Linear, MatMul
 from pyconv.ops.node import Node
+from pyconv.ops.reduce import Reshape
 
 DEPTH = 4  # products are looked at so many factors deep
 
@@ -37,6 +39,9 @@ def recognized(graph: Graph) -> Graph:
             alone = source is not None and len(readers.get(id(source), ())) == 1
             if alone and (slot == 0 or not isinstance(node.op, Div)):
                 found = _into_layer(node, layer, other)
+                if found is None and isinstance(node.op, Add) and source is not None:
+                    behind = source.inputs[0] if source.inputs else None
+                    found = _into_product(node, layer, other, len(readers.get(id(behind), ())) == 1)
                 if found is not None:
                     return found
         return None
@@ -154,6 +159,23 @@ def _into_layer(node: Node, layer: Node, other: Node) -> Node | None:
     scale = row if isinstance(node.op, Mul) else 1 / row
     weight = np.asarray(w.value) * scale.reshape(-1, *[1] * (w.ndim - 1))
     return layer.op(x, weight, None if bias is None else bias * scale)
+
+
+def _into_product(node: Node, layer: Node, other: Node, alone: bool) -> Node | None:
+    """The linear layer that a product and a bias after it are; `alone`: the layer alone reads its first input."""
+    product: Node | None = layer
+    if isinstance(layer.op, Reshape) and alone:
+        (product,) = layer.inputs
+    if product is None or product.op != MatMul() or (layer.shape, layer.dtype) != (node.shape, node.dtype):
+        return None
+    rows, weight = product.inputs
+    bias, size = other.value, layer.shape[-1]
+    if weight is None or not isinstance(weight.value, np.ndarray) or bias is None or other.dtype != node.dtype:
+        return None
+    if bias.ndim > node.ndim or bias.shape[-1:] != (size,) or bias.size != size or product.shape[-1] != size:
+        return None
+    y = Linear()(rows, weight.value.T, bias.reshape(-1))
+    return y if product is layer else Reshape(node.shape)(y)
 
 
 def _channels(value: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyconv import kernels
 from pyconv.kernels.native import elementwise, library
+from pyconv.kernels.resample import ResampleSpec
 from pyconv.kernels.spec import AdaptivePoolSpec, ConvSpec, PoolSpec
 from pyconv.kernels.threads import num_threads
 
@@ -121,6 +122,11 @@ def rows(rng, dtype):
         run("pad", padded, x, pads, "constant", 1.0)
         run("pad_backward", out, padded, pads, "constant")
         run("slice_backward", out, x[:, ::2].copy(), (slice(None), slice(None, None, 2)))
+        if x.ndim > 2:
+            for mode in ("nearest", "linear"):
+                size = tuple(2 * n - 1 for n in shape[2:])
+                larger = np.empty((*shape[:2], *size), dtype)
+                run("interpolate", larger, x, ResampleSpec(size, mode).tables(shape[2:]))
         run("dropout_mask", out, np.array([1, 2], np.uint64), 0.5)
         labels, weight = rng.integers(0, shape[1], (shape[0], *shape[2:])), x[0].reshape(shape[1], -1)[:, 0].copy()
         loss = np.empty(labels.shape, dtype)

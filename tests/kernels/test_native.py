@@ -27,6 +27,7 @@ from pyconv.kernels.plain import linear as plain_linear
 from pyconv.kernels.plain import normalization as plain_normalization
 from pyconv.kernels.plain import softmax as plain_softmax
 from pyconv.kernels.plain import unary as plain_unary
+from pyconv.kernels.resample import ResampleSpec
 from pyconv.kernels.spec import AdaptivePoolSpec, ConvSpec, PoolSpec
 from pyconv.kernels.threads import num_threads
 
@@ -98,6 +99,15 @@ def test_unary_of_nan_infinities_and_kinks(isa, name, dtype):
     tolerance = {"rtol": 8 * np.finfo(dtype).eps, "atol": 8 * np.finfo(dtype).eps}
     np.testing.assert_allclose(y, expected, **tolerance)
     np.testing.assert_allclose(dx, gradient, **tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "lowest", "rtol"), [(np.float32, -12.9, 1e-6), (np.float64, -37.4, 2e-13)])
+def test_gelu_keeps_relative_accuracy_in_its_tail(isa, dtype, lowest, rtol):
+    x = np.linspace(lowest, 4, 4001).astype(dtype)
+    y = np.empty_like(x)
+    elementwise.unary(y, x, "gelu")
+    exact = [v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in x.astype(np.float64)]
+    np.testing.assert_allclose(y, exact, rtol=rtol)
 
 
 @both_types
@@ -415,6 +425,7 @@ def large_calls():
     """(kernel, output, arguments) of work large enough to be split between threads."""
     rng = np.random.default_rng(9)
     calls, labels = [], rng.integers(0, 70, (4, 30, 31))
+    linear_tables = ResampleSpec((45, 62), "linear").tables((30, 31))
     for order in ("C", "channels_last"):
         x = reals(rng, (4, 70, 30, 31), np.float32, order)
         dy, y = np.empty_like(x), np.empty_like(x)
@@ -450,6 +461,7 @@ def large_calls():
             ("copy", y, reals(rng, x.shape, np.float32, "F")),
             ("copy", np.empty_like(x, np.float64), x),
             ("concat", np.empty_like(x, shape=(4, 140, 30, 31)), x, dy, 1),
+            ("interpolate", np.empty_like(x, shape=(4, 70, 45, 62)), x, linear_tables),
             ("pad", np.empty_like(x, shape=(4, 70, 33, 30)), x, ((0, 0), (0, 0), (1, 2), (0, -1)), "constant", 2.0),
             ("cross_entropy", np.empty((4, 30, 31), np.float32), x, labels, channel[0], 0.1, -100),
             ("cross_entropy_backward", y, x[:, 0], x, labels, channel[0], 0.1, -100),

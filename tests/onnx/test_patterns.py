@@ -63,3 +63,14 @@ def test_bias_and_scale_join_the_layer(kind):
     (y,) = session.run(None, {"x": x})
     np.testing.assert_allclose(y, ReferenceEvaluator(model).run(None, {"x": x})[0], rtol=1e-5, atol=1e-5)
     assert f"{1 if kind == 'Conv' else 4} steps" in session.explain()
+
+
+@pytest.mark.parametrize("nodes", ["m = MatMul(x, w) y = Add(b, m)", "m = MatMul(x, w) a = Add(m, b) y = Add(a, m)"])
+def test_bias_joins_the_product(nodes):
+    constants = "float[5, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6}, float[1, 3] b = {1, 2, 4}"
+    model = model_of(nodes, constants)
+    session = pc.onnx.load(model)
+    x = np.random.default_rng(1).standard_normal((2, 4, 5)).astype(np.float32)
+    (y,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(y, ReferenceEvaluator(model).run(None, {"x": x})[0], rtol=1e-5, atol=1e-5)
+    assert ("Linear" in session.explain()) == (nodes.count("m") == 2)  # nothing else reads the product

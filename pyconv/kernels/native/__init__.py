@@ -12,6 +12,7 @@ from pyconv.kernels.native import (
     losses,
     pool,
     random,
+    resample,
     softmax,
     winograd,
 )
@@ -57,6 +58,7 @@ KERNELS = {
     ),
     "unpool": (Row("direct", pool.unpool),),
     "gather": (Row("direct", pool.gather),),
+    "interpolate": (Row("rows", resample.interpolate, resample.refuse),),
     "linear": (Row("direct", linear.linear, linear.refuse_linear, pack=linear.pack_linear),),
     "matmul": (Row("direct", linear.matmul, linear.refuse_matmul, pack=linear.pack_matmul),),
     "fused_conv": (
