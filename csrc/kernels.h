@@ -114,6 +114,7 @@ typedef struct {
     int64_t taps, rows, pixels, lanes, x_row, x_step, x_lane, y_row, y_step, y_lane;
     int64_t here, here_row, here_step, here_lane; /* the place of that lane: here + r·here_row + p·here_step + l·here_lane */
     double divisor;                               /* of sums */
+    int64_t along, x_tap;                         /* unless 0: taps come in rows of so many, which are x_tap apart */
     int in_pairs; /* each lane of y is two elements, with the same taps and places one apart (not of argmax); y_lane is 2 */
 } pool_args;
 
@@ -127,6 +128,7 @@ typedef struct {
     void *dx;
     const int64_t *offset, *to, *tap;
     int64_t taps, written, rows, pixels, lanes, x_row, dx_row, dy_row, x_step, dx_step, dy_step;
+    double divisor; /* of means */
     int spills; /* what is written behind a pixel's lanes is written after it, and may be written wrong at first */
 } spread_args;
 
@@ -218,6 +220,9 @@ typedef struct {
      * neighbours, at least a vector of pixels two apart, and one lane */
     void (*pool_spread)(const spread_args *args);
     void (*pool_spread_pairs)(const spread_args *args);
+    /* dx = dy / divisor at all taps; of such pairs */
+    void (*pool_share)(const spread_args *args);
+    void (*pool_share_pairs)(const spread_args *args);
     /* dx += dy at a window's maximum, if that tap is written */
     void (*pool_claim)(const spread_args *args);
     void (*finish)(const finish_args *args);

@@ -103,7 +103,7 @@ static void claim_task(void *context, int64_t i, int worker) {
     const box outputs = reach_of(job->turned, &t.to), from = reach_of(job->axis, &outputs);
     const grid x = bring(job, &t, &job->x, &from, INPUT, job->reads_in_place), dx = result(job, &t);
     const grid dy = bring(job, &t, &job->dy, &outputs, COTANGENT, is_in_place(job, &job->dy));
-    claim_tile(job, &t, &x, &dy, &outputs, &dx);
+    claim_tile(job, &t, &x, &from, &dy, &outputs, &dx);
     if (!is_in_place(job, &job->y)) move_box(job, &t, &job->y, &t.to, &dx, 1);
 }
 
@@ -156,17 +156,20 @@ static void solve(const pyconv_pool *p, int pass, const void *x, const void *dy,
 
 typedef struct {
     pool_job job;
-    int threads;
+    pyconv_pool problem;
+    int threads, spreads; /* the gradient of a mean, in one pass */
 } prepared_pool;
 
 size_t prepare_pool(const pyconv_pool *p, int pass, int threads, void *memory) {
-    if (memory) *(prepared_pool *)memory = (prepared_pool){plan_pooling(p, pass), useful_threads(p, threads)};
+    const int spreads = pass == PYCONV_AVG_POOL_BACKWARD && pool_can_spread(p, pass);
+    if (memory) *(prepared_pool *)memory = (prepared_pool){plan_pooling(p, pass), *p, useful_threads(p, threads), spreads};
     return sizeof(prepared_pool);
 }
 
 void run_pool(const void *prepared, const void *x, void *y, void *workspace) {
     prepared_pool it = *(const prepared_pool *)prepared;
-    fold_all(&it.job, x, 0, y, workspace, it.threads);
+    if (it.spreads) pool_spread(&it.problem, x, 0, y, it.threads);
+    else fold_all(&it.job, x, 0, y, workspace, it.threads);
 }
 
 void pyconv_max_pool(const pyconv_pool *p, const void *x, void *y, void *workspace, int threads) {
@@ -178,7 +181,7 @@ void pyconv_max_pool_indices(const pyconv_pool *p, const void *x, int64_t *indic
 }
 
 void pyconv_max_pool_backward(const pyconv_pool *p, const void *dy, const void *x, void *dx, void *workspace, int threads) {
-    if (pool_can_spread(p)) pool_spread(p, dy, x, dx, threads);
+    if (pool_can_spread(p, PYCONV_MAX_POOL_BACKWARD)) pool_spread(p, dy, x, dx, threads);
     else solve(p, PYCONV_MAX_POOL_BACKWARD, x, dy, dx, workspace, threads);
 }
 
@@ -187,5 +190,6 @@ void pyconv_avg_pool(const pyconv_pool *p, const void *x, void *y, void *workspa
 }
 
 void pyconv_avg_pool_backward(const pyconv_pool *p, const void *dy, void *dx, void *workspace, int threads) {
-    solve(p, PYCONV_AVG_POOL_BACKWARD, dy, 0, dx, workspace, threads);
+    if (pool_can_spread(p, PYCONV_AVG_POOL_BACKWARD)) pool_spread(p, dy, 0, dx, threads);
+    else solve(p, PYCONV_AVG_POOL_BACKWARD, dy, 0, dx, workspace, threads);
 }

@@ -1,8 +1,10 @@
-/* The gradient of maximum pooling over windows of few taps that overlap, or lie in an order that pool_spread.c does not take.
+/* The gradient of maximum pooling over windows that overlap, or lie in an order that pool_spread.c does not take.
  *
- * A tile of dx is cleared, then each output that looks at it finds its maximum among all taps of its window and adds dy there,
- * if that is in the tile. Outputs at the edges of tiles are looked at twice, so that tiles are apart: nothing is added to by two
- * tasks. Vectors run along channels.
+ * It takes two steps, so that its cost grows with the sides of a window. Maxima of the windows' rows are made first. Each output
+ * finds its maximum among these and adds dy to the share of that row; then each row finds its own maximum and adds its share to
+ * dx there. The first of equals stays the first, since rows come before what is in them. What is outside of a tile is left
+ * out: outputs at the edges of tiles are looked at twice, so that tiles are apart and nothing is added to by two tasks.
+ * Vectors run along channels.
  */
 #include "pool_job.h"
 
@@ -56,11 +58,10 @@ static void list_claims(const claims axis[SPATIAL], const grid *x, const grid *d
             }
 }
 
-void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const grid *dy, const box *outputs, const grid *dx) {
-    const window *axis = job->axis;
-    const box *tile = &t->to;
+/* dx += dy at the maxima of outputs, where these are in the tile. */
+static void claim(const pool_job *job, const window axis[SPATIAL], int64_t lanes, const grid *x, const grid *dy, const box *outputs,
+                  const grid *dx, const box *tile) {
     claims d, h, w;
-    clear(job, t, dx);
     for (int64_t depth = outputs->axis[D].begin; depth < outputs->axis[D].end; depth++) {
         d = claim_of(&axis[D], depth, tile->axis[D]);
         for (int64_t row = outputs->axis[H].begin; row < outputs->axis[H].end; row += h.n) {
@@ -77,7 +78,7 @@ void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const gr
                                     .tap = tap,
                                     .rows = h.n,
                                     .pixels = w.n,
-                                    .lanes = t->channels,
+                                    .lanes = lanes,
                                     .x_row = h.distance * x->step[H],
                                     .dx_row = h.distance * dx->step[H],
                                     .dy_row = dy->step[H],
@@ -85,8 +86,25 @@ void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const gr
                                     .dx_step = w.distance * dx->step[W],
                                     .dy_step = dy->step[W]};
                 list_claims((const claims[]){d, h, w}, x, dx, &args, offset, to, tap);
+                if (args.x_step == lanes && args.dx_step == lanes && args.dy_step == lanes) { /* pixels that follow each other */
+                    args.lanes *= args.pixels;
+                    args.pixels = 1;
+                }
                 if (args.written) job->table->pool_claim(&args);
             }
         }
     }
+}
+
+void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const box *from, const grid *dy, const box *outputs,
+                const grid *dx) {
+    const window *axis = job->axis, one[] = {inputs_of(&axis[D]), inputs_of(&axis[H]), inputs_of(&axis[W])};
+    const box *tile = &t->to, rows = {{from->axis[D], from->axis[H], outputs->axis[W]}},
+              shares = {{tile->axis[D], tile->axis[H], outputs->axis[W]}};
+    const grid most = in_scratch(job, t, &rows, MIDDLE), part = in_scratch(job, t, &shares, SHARES);
+    fold_boxes(job, t, job->table->pool_max, (const window[]){one[D], one[H], axis[W]}, x, from, &most, &rows);
+    memset(part.data, 0, (size_t)(part.level_step * job->size));
+    claim(job, (const window[]){axis[D], axis[H], one[W]}, t->channels, &most, dy, outputs, &part, &shares);
+    clear(job, t, dx);
+    claim(job, (const window[]){one[D], one[H], axis[W]}, t->channels, x, &part, &shares, dx, tile);
 }

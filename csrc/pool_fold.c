@@ -123,6 +123,16 @@ static pool_args kernel_grid(const pool_job *job, steps height, steps width, ste
                        .here_lane = lanes.here};
 }
 
+/* Runs a kernel; pixels that follow each other are one. */
+static void run_kernel(const pool_job *job, void (*kernel)(const pool_args *), pool_args args) {
+    const int is_line = args.x_lane == 1 && args.y_lane == 1 && args.x_step == args.lanes && args.y_step == args.lanes;
+    if (is_line && !job->along_rows && kernel != job->table->pool_argmax) {
+        args.lanes *= args.pixels;
+        args.pixels = 1;
+    }
+    kernel(&args);
+}
+
 /* Fills levels 1 … of x: level l + 1 folds two neighbours of level l, 2^l apart along an axis. */
 static void double_windows(const pool_job *job, const pool_tile *t, const grid *x, const box *b, int a, int64_t levels) {
     int64_t n[SPATIAL], offset[2] = {0, x->step[a]};
@@ -139,7 +149,7 @@ static void double_windows(const pool_job *job, const pool_tile *t, const grid *
         for (int64_t d = 0; d < n[D]; d++) {
             args.x = from + d * x->step[D] * job->size;
             args.y = to + d * x->step[D] * job->size;
-            job->kernel(&args);
+            run_kernel(job, job->kernel, args);
         }
     }
 }
@@ -164,6 +174,8 @@ void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const po
         args.in_pairs = w.in_pairs;
         args.divisor = (double)(d.divisor * h.divisor * w.divisor);
         args.taps = window_taps(axis, count, x->step, x->level_step, is_max, offset, along);
+        args.along = job->along_rows || axis[W].levels ? 0 : w.count;
+        args.x_tap = axis[W].step * x->step[W];
         if (y->place && !x->place) window_taps(axis, count, plane, 0, 0, place, along);
         for (int64_t i = 0; i < d.n; i++) {
             const int64_t start[] = {d.start + i * d.start_step, h.start, w.start};
@@ -175,7 +187,7 @@ void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const po
             args.y_place = y->place ? y->place + y_at : 0;
             args.here = 0;
             for (int a = 0; a < SPATIAL; a++) args.here += (start[a] - t->base[a]) * plane[a];
-            kernel(&args);
+            run_kernel(job, kernel, args);
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "pool_windows.h"
 
 enum { D, H, W, SPATIAL };
-enum { CLAIMED_TAPS = 16 }; /* of overlapping windows whose maxima are claimed, at most */
+enum { CLAIMED_TAPS = 64 }; /* along a row, or of columns, of overlapping windows whose maxima are claimed, at most */
 enum { INPUT, SHARES, MIDDLE, PLACES, COTANGENT, RESULT, LISTS, AREAS }; /* of a worker's scratch */
 
 typedef struct {
@@ -76,7 +76,8 @@ void fold_windows(const pool_job *job, const pool_tile *t, const grid *x, const 
 
 /* pool_claim.c */
 
-/* dx = the part in tile t of the gradient of maxima; x and dy cover what its outputs look at and these. */
-void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const grid *dy, const box *outputs, const grid *dx);
+/* dx = the part in tile t of the gradient of maxima; x covers the box `from` that its outputs look at, dy these. */
+void claim_tile(const pool_job *job, const pool_tile *t, const grid *x, const box *from, const grid *dy, const box *outputs,
+                const grid *dx);
 
 #endif

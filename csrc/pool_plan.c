@@ -2,12 +2,13 @@
 #include "pool_job.h"
 
 enum {
-    TILE_BYTES = 128 << 10,   /* of a tile's input at most, in place, */
+    TILE_BYTES = 256 << 10,   /* of a tile's input at most, in place, */
     SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1, */
     CLAIM_BYTES = 64 << 10,   /* or in L2, where what tiles overlap costs more; where there are few tiles at least: */
     FEW_BYTES = 8 << 10,
-    FEW_TILES = 16,
-    FEW_VECTORS = 4,   /* of a block of channels in place, at least */
+    FEW_TILES = 8,
+    FEW_VECTORS = 4,   /* of a block of channels in place, at least, */
+    MANY_VECTORS = 32, /* and where a plane has one output */
     MOST_PLANES = 256  /* that small planes make a block of; others make one of a vector */
 };
 
@@ -50,14 +51,12 @@ static pool_job describe(const pyconv_pool *p, int pass) {
     job.x = of_mean ? y : x;
     job.y = of_max || of_mean ? dx : y;
     job.dy = of_max ? y : job.x;
-    int64_t taps = 1;
     int dilated = 0;
     for (int a = 0; a < SPATIAL; a++) {
-        taps *= forward[a].most;
         dilated |= forward[a].step > 1;
         job.is_shared |= of_mean && !is_divided_evenly(&forward[a]);
     }
-    job.is_scattered = of_max && (dilated || taps > CLAIMED_TAPS);
+    job.is_scattered = of_max && (dilated || forward[D].most * forward[H].most > CLAIMED_TAPS || forward[W].most > CLAIMED_TAPS);
     job.is_claimed = of_max && !job.is_scattered;
     for (int a = 0; a < SPATIAL; a++) {
         job.axis[a] = of_mean ? job.turned[a] : forward[a];
@@ -78,6 +77,19 @@ static void merge_images(pool_job *job) {
     for (int i = 0; i < 3; i++)
         if (channels == 1) of[i]->channel = images == 1 ? 1 : of[i]->image;
     job->channels = images * channels;
+    job->images = 1;
+}
+
+/* Images are depths, where an image has none: windows of one look at them one by one. */
+static void stack_images(pool_job *job) {
+    const window *d = &job->axis[D];
+    if (job->images == 1 || job->is_scattered || d->in != 1 || d->out != 1 || count_of(d, 0) != 1 || divisor_of(d, 0) != 1) return;
+    array *of[] = {&job->x, &job->y, &job->dy};
+    const window images = {.step = 1, .in = job->images, .out = job->images, .most = 1, .common = 1, .period = 1};
+    for (int i = 0; i < 3; i++) of[i]->step[D] = of[i]->image;
+    job->axis[D] = job->turned[D] = job->divisors[D] = images;
+    job->whole[D] = job->images;
+    job->plane[D] = 0;
     job->images = 1;
 }
 
@@ -127,8 +139,8 @@ static void most_reached(const pool_job *job, int a, int64_t extent, int64_t *in
 }
 
 /* Halves tiles axis by axis until their input has no more than so many pixels. Where windows overlap so do the inputs of
- * tiles, at the price of computing things twice: an axis is not cut so far that this adds more than a half. Returns the
- * pixels of a tile. */
+ * tiles, at the price of computing things twice: an axis is not cut so far that this adds more than a half, or for claims, which
+ * cost more, a quarter, and of rows a sixteenth. Returns the pixels of a tile. */
 static int64_t cut_planes(pool_job *job, int64_t most_pixels) {
     int64_t pixels = 1, inputs[SPATIAL], outputs;
     for (int a = 0; a < SPATIAL; a++) {
@@ -141,7 +153,8 @@ static int64_t cut_planes(pool_job *job, int64_t most_pixels) {
         while (job->extent[a] > period && pixels > most_pixels) {
             int64_t fewer, extent = round_up(ceil_div(job->extent[a], 2), period);
             most_reached(job, a, extent, &fewer, &outputs);
-            if (2 * fewer * job->whole[a] > 3 * all * extent) break;
+            const int64_t least = job->is_claimed ? a == W ? 16 : 4 : 2; /* parts of what is read, of which one may be added */
+            if (least * fewer * job->whole[a] > (least + 1) * all * extent) break;
             pixels = pixels / inputs[a] * fewer;
             inputs[a] = fewer;
             job->extent[a] = extent;
@@ -158,7 +171,8 @@ static void cut_tiles(pool_job *job) {
     const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
     const int64_t tile_bytes = in_place ? TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
     const int64_t most = max_of(FEW_BYTES, min_of(tile_bytes, bytes / FEW_TILES)) / job->size;
-    const int64_t fewest = job->along_rows ? 1 : in_place ? FEW_VECTORS * lanes : lanes;
+    const int64_t few_vectors = job->whole[D] * job->whole[H] * job->whole[W] == 1 ? MANY_VECTORS : FEW_VECTORS;
+    const int64_t fewest = job->along_rows ? 1 : in_place ? few_vectors * lanes : lanes;
     job->block = in_place && !job->along_rows && !job->is_scattered ? job->channels : min_of(fewest, job->channels);
     job->block = max_of(1, job->block);
     while (2 * job->block <= min_of(MOST_PLANES, job->channels) && 2 * job->block * plane <= most) job->block *= 2;
@@ -171,13 +185,15 @@ static void cut_tiles(pool_job *job) {
 static void lay_out(pool_job *job) {
     const window *w = job->axis;
     const int is_places = job->kernel == job->table->pool_argmax, takes_dy = job->is_claimed || job->is_scattered;
-    int64_t input = 1, middle = 1, output = 1, result = 1, counts = 0; /* pixels, taps */
+    int64_t input = 1, middle = 1, output = 1, result = 1, shares = 1, maxima = 1, counts = 0; /* pixels, taps */
     for (int a = 0; a < SPATIAL; a++) {
         int64_t inputs, outputs;
         most_reached(job, a, job->extent[a], &inputs, &outputs);
         input *= inputs;
         middle *= a == W ? inputs : outputs;
         output *= outputs;
+        maxima *= a == W ? outputs : inputs;
+        shares *= a == W ? outputs : job->extent[a];
         result *= job->is_scattered ? w[a].in : job->extent[a];
         counts += max_of(w[a].most, job->turned[a].most);
     }
@@ -185,8 +201,10 @@ static void lay_out(pool_job *job) {
     const int64_t pixel = job->block * job->size, first_levels = w[H].levels + (job->is_separable ? 0 : w[W].levels);
     const int64_t bytes[AREAS] = {
         [INPUT] = job->reads_in_place ? 0 : input * (1 + first_levels) * pixel,
-        [SHARES] = job->is_shared ? input * (1 + first_levels) * pixel : 0,
-        [MIDDLE] = job->is_separable ? middle * (1 + is_places + w[W].levels) * pixel : 0,
+        [SHARES] = job->is_claimed ? shares * pixel
+                   : job->is_shared ? input * (1 + first_levels) * pixel : 0,
+        [MIDDLE] = job->is_claimed ? maxima * pixel
+                   : job->is_separable ? middle * (1 + is_places + w[W].levels) * pixel : 0,
         [PLACES] = is_places && !job->is_claimed ? output * pixel : 0,
         [COTANGENT] = takes_dy ? output * pixel : 0,
         [RESULT] = is_in_place(job, &job->y) && !job->is_scattered ? 0 : result * pixel,
@@ -201,6 +219,7 @@ pool_job plan_pooling(const pyconv_pool *p, int pass) {
     pool_job job = describe(p, pass);
     merge_images(&job);
     choose_steps(&job);
+    if (!job.along_rows) stack_images(&job);
     cut_tiles(&job);
     lay_out(&job);
     return job;
