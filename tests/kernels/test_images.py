@@ -1,4 +1,4 @@
-"""The native engine whose vectors run along images: batches of images with few channels, on every instruction set, exactly."""
+"""The native engine whose vectors run along images: batches with few channels, on every instruction set, exactly."""
 
 import numpy as np
 import pytest
