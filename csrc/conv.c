@@ -29,6 +29,7 @@ static const conv_engine *choose(const conv_problem *problem, int algorithm) {
     const kernel_table *table = q->table;
     if (depthwise_engine_suits(problem)) return &depthwise_engine;
     if (dot_engine_suits(problem)) return &dot_engine;
+    if (images_engine_suits(problem)) return &images_engine;
     if (turned_engine_suits(problem)) return &turned_engine;
     if (q->co * problem->all_phases >= 2 * table->nr) return &gemm_engine;
     const column_layout layout = planar_layout(problem);
@@ -74,6 +75,7 @@ void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const vo
     threads = useful_threads(p, threads);
     if (p->algorithm == WINOGRAD) winograd_weights(p, dy, x, dw, workspace, threads);
     else if (depthwise_weights_suits(&q)) depthwise_weights(p, dy, x, dw, workspace, threads);
+    else if (images_weights_suits(&q)) images_weights(p, dy, x, dw, workspace, threads);
     else conv_weights(p, dy, x, dw, workspace, threads);
 }
 
@@ -113,7 +115,8 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
     if (pass == 2) {
         correlation q = correlation_forward(p);
         if (p->algorithm == WINOGRAD) return (size_t)winograd_weights_workspace(p, threads);
-        return (size_t)(depthwise_weights_suits(&q) ? depthwise_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
+        if (depthwise_weights_suits(&q)) return (size_t)depthwise_weights_workspace(p, threads);
+        return (size_t)(images_weights_suits(&q) ? images_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
     }
     conv_problem problem = problem_of(p, pass, 0);
     return (size_t)choose(&problem, p->algorithm)->workspace(&problem, threads);
@@ -125,7 +128,7 @@ size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass) {
 }
 
 int pyconv_conv_engine(const pyconv_conv *p, int pass) {
-    static const conv_engine *const others[] = {&winograd_engine, &depthwise_engine, &dot_engine, &turned_engine, &planar_engine};
+    static const conv_engine *const others[] = {&winograd_engine, &depthwise_engine, &dot_engine, &turned_engine, &planar_engine, &images_engine};
     const conv_problem problem = problem_of(p, pass, 0);
     const conv_engine *engine = choose(&problem, p->algorithm);
     int number = (int)(sizeof others / sizeof *others);

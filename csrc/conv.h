@@ -110,19 +110,25 @@ extern const conv_engine dot_engine;       /* 1×1 over a few pixels: dot produc
 extern const conv_engine depthwise_engine; /* one channel in and out a group, or a few */
 extern const conv_engine winograd_engine;  /* 3×3 of stride 1, where fits_winograd: a fourth of the products, some error */
 
+extern const conv_engine images_engine;    /* images of a batch as the vector axis: few channels */
+
 int fits_winograd(const conv_problem *problem);
 
 int turned_engine_suits(const conv_problem *problem);
 int dot_engine_suits(const conv_problem *problem);
+int images_engine_suits(const conv_problem *problem);
+int images_weights_suits(const correlation *q); /* for backward weights */
 
 int depthwise_engine_suits(const conv_problem *problem);
 int depthwise_weights_suits(const correlation *q); /* for backward weights */
 
-/* Backward weights: general, depthwise, and by Winograd's algorithm where fits_winograd_weights. */
+/* Backward weights: general, depthwise, of few channels, and by Winograd's algorithm where fits_winograd_weights. */
 int64_t conv_weights_workspace(const pyconv_conv *p, int threads);
 void conv_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
 int64_t depthwise_weights_workspace(const pyconv_conv *p, int threads);
 void depthwise_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
+int64_t images_weights_workspace(const pyconv_conv *p, int threads);
+void images_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);
 int fits_winograd_weights(const pyconv_conv *p);
 int64_t winograd_weights_workspace(const pyconv_conv *p, int threads);
 void winograd_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads);

@@ -67,6 +67,24 @@ typedef struct {
     const void *above; /* at y's steps, or NULL: what is written is the maximum of this and what would be */
 } planar_args;
 
+/* Vectors of `lanes` images: row i (an output channel), pixel p: bias[i] + sum over planes, runs and terms k < length of
+ * w[plane·w_plane + run·w_run + k·rows + i] · x[plane·x_plane + run·x_run + p·x_pixel + k·lanes], to y[p·y_pixel + i·lanes].
+ * A vector of x is one number of each image; a bias or weight is the same for all of them. */
+typedef struct {
+    const void *x, *w, *bias;
+    void *y;
+    int64_t planes, runs, length, x_plane, x_run, x_pixel, w_plane, w_run, y_pixel;
+} images_args;
+
+/* Vectors too: sums[i·sums_row + j·lanes] += sum over a box of pixels of dy[… + i·lanes] · x[… + offset[j]], where each of the
+ * lanes is summed alone. */
+typedef struct {
+    const void *dy, *x;
+    void *sums;
+    const int64_t *offset;
+    int64_t planes, height, width, dy_plane, dy_row, dy_pixel, x_plane, x_row, x_pixel, sums_row;
+} images_weights_args;
+
 #define PADDED INT64_MIN /* an offset of what is not there: a zero */
 
 /* A row of output pixels of a depthwise convolution over `channels` channels, contiguous in x and y.
@@ -196,6 +214,9 @@ typedef struct {
     void (*winograd_gradients)(const winograd_args *args);
     void (*winograd_weight_gradients)(const winograd_args *args);
     void (*outer)(const outer_args *args);
+    int images_rows, images_pixels; /* of the tiles of `images`, and columns of `images_weights`: half as many if rows > half */
+    void (*images)(int rows, const images_args *args);
+    void (*images_weights)(int rows, const images_weights_args *args);
     /* to[i·to_row + j] = from[i·from_row + j·from_column]: copies or transposes a rows × columns block */
     void (*copy_block)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t from_column, int64_t rows,
                  int64_t columns);

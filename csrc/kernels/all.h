@@ -14,11 +14,14 @@ typedef double NAME(real_type);
 
 #define PLANAR_ROWS 6
 #define PLANAR_VECTORS 4
+#define IMAGES_ROWS 6
+#define IMAGES_PIXELS 4
 
 #include "functions.h"
 #include "gemm.h"
 #include "planar.h"
 #include "outer.h"
+#include "images.h"
 #include "winograd.h"
 #include "move.h"
 #include "peak.h"
@@ -51,6 +54,10 @@ const kernel_table TABLE_NAME = {
     .winograd_gradients = NAME(winograd_gradients),
     .winograd_weight_gradients = NAME(winograd_weight_gradients),
     .outer = NAME(outer),
+    .images_rows = IMAGES_ROWS,
+    .images_pixels = IMAGES_PIXELS,
+    .images = NAME(images),
+    .images_weights = NAME(images_weights),
     .copy_block = NAME(copy_block),
     .spread_block = NAME(spread_block),
     .pack = NAME(pack),

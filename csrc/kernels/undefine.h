@@ -4,6 +4,8 @@
 #undef INLINE
 #undef PLANAR_ROWS
 #undef PLANAR_VECTORS
+#undef IMAGES_ROWS
+#undef IMAGES_PIXELS
 #undef WINOGRAD_A
 #undef WINOGRAD_B
 #undef FOR_EACH_VECTOR
