@@ -20,7 +20,7 @@ typedef struct {
     int64_t x_strides[5], y_strides[5], w_strides[5]; /* of x or dx, y or dy, w or dw: (N, C, D, H, W), (K, C/g, D, H, W) */
     int32_t padding_mode;                             /* 0 zeros, 1 reflect, 2 replicate, 3 circular */
     int32_t real_bits;                                /* 32 or 64 */
-    int32_t algorithm;                                /* 0 direct, 1 Winograd */
+    int32_t algorithm;                                /* 0 direct, 1 Winograd, 2 in small tiles */
     int32_t packed;                                   /* w is what pyconv_conv_pack made of it; w_strides are as before */
     int32_t activation;                               /* of pyconv_conv_fused: a function of one variable (below), or -1 */
     double parameters[2];                             /* of the activation */

@@ -15,7 +15,7 @@ from pyconv.kernels.native.packing import PackedWeights, packing, weights_pointe
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 
-DIRECT, WINOGRAD = range(2)
+DIRECT, WINOGRAD, WINOGRAD_SMALL = range(3)
 
 
 @fills_aligned

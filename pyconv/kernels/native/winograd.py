@@ -82,8 +82,7 @@ def predict_backward_weights(dw, dy, x, spec, packed=False):
 
 def _refuse(pass_, spec, x, w, y):
     if (
-        w.shape[-2:] == (3, 3)
-        and spec.padding_mode == "zeros"
+        spec.padding_mode == "zeros"
         and lib.pyconv_conv_has_winograd(direct.describe(spec, x, w, y), pass_)
     ):
         return None
