@@ -95,6 +95,29 @@ int fits_winograd(const conv_problem *problem) {
 /* Planes of the input that so many planes of tiles read. */
 static int64_t planes_of(const winograd_job *job, int64_t planes) { return planes + (job->runs - 1) * job->q.axes[DEPTH].dilation; }
 
+/* The tiles of the input that a tile of the output reads, in number, and one after another. */
+static tile tiles_read(const winograd_job *job, const tile *t) {
+    tile read = *t;
+    read.extent[DEPTH] = planes_of(job, t->extent[DEPTH]);
+    return read;
+}
+
+static int64_t count_of(const tile *t) { return t->extent[IMAGE] * t->extent[DEPTH] * t->extent[HEIGHT] * t->extent[WIDTH]; }
+
+/* Cuts into columns of tiles as deep as they may be: planes of the input that tiles share are transformed once. */
+static tiling cut_deep(const winograd_job *job, int64_t most) {
+    tiling cutting = cut(&job->tiles, 1, INT64_MAX, 1, 0);
+    for (;;) {
+        int64_t *extent = cutting.extent, read = cutting.pixels / extent[DEPTH] * planes_of(job, extent[DEPTH]);
+        int a = extent[HEIGHT] > extent[WIDTH] ? HEIGHT : WIDTH;
+        if (extent[IMAGE] > 1) a = IMAGE;
+        else if (extent[a] == 1) a = DEPTH;
+        if (read <= most || extent[a] == 1) return cutting;
+        extent[a] = ceil_div(job->tiles.axes[a].out, 2 * cutting.count[a]);
+        cutting = cut_alike(&job->tiles, &cutting);
+    }
+}
+
 static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threads, char *base) {
     workspace memory = {base, 0};
     job->problem = problem;
@@ -124,7 +147,9 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
     job->few = tiles * MANY_CHANNELS <= q->co;
     job->packs_itself = job->few && problem->packing == PACK_AND_SOLVE;
     if (job->few) job->cutting = cut(&job->tiles, 1, INT64_MAX, 1, 0);
-    else {
+    else if (job->runs > 1) {
+        job->cutting = cut_deep(job, max_of(FEW_TILES * 3 / 2, TRANSFORMED_BYTES / (job->points * q->ci * q->size)));
+    } else {
         const int64_t pixel = q->ci * q->size, of_tiles = FEW_TILES * 3 * outputs / 2; /* pixels that these read */
         job->cutting = cut(&job->tiles, q->ci, max_of(TRANSFORMED_BYTES * outputs / job->points, of_tiles * pixel), 2 * threads,
                            2 * q->table->groups * q->table->group_rows);
@@ -210,15 +235,6 @@ static void pack_panel(void *context, int64_t i, int worker) {
         transform_block(job, i / job->panels, i % job->panels, block, taps, to + block.begin * channel * job->q.size, step);
     }
 }
-
-/* The tiles of the input that a tile of the output reads, in number, and one after another. */
-static tile tiles_read(const winograd_job *job, const tile *t) {
-    tile read = *t;
-    read.extent[DEPTH] = planes_of(job, t->extent[DEPTH]);
-    return read;
-}
-
-static int64_t count_of(const tile *t) { return t->extent[IMAGE] * t->extent[DEPTH] * t->extent[HEIGHT] * t->extent[WIDTH]; }
 
 /* Transforms some channels of a group's input of a tile into [point][tile][ci]. */
 static void transform_input(const winograd_job *job, const tile *t, int64_t group, channel_range channels, char *pixels, char *input) {
