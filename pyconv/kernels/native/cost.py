@@ -33,8 +33,8 @@ _PLANAR = 2.0  # products of the planar register tile, to those of the general o
 _DEPTHWISE, _DEPTHWISE_WEIGHTS, _DEPTHWISE_INPUT, _DEPTHWISE_WEIGHT = 1.6, 2.4, 5.0, 60.0
 # Backward weights: an element of x, which is packed for each tap, of dy, which is read once a block, and of dw.
 _WEIGHTS_PRODUCT, _WEIGHTS_X, _WEIGHTS_DY, _WEIGHTS_DW = 1.03, 11.8, 26.0, 27.0
-# Winograd, in 36 points, 16, and along one axis: a product, a point of an input tile, of an output tile, of a weight: the
-# latter less where so many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
+# Winograd, in 36 points, 16, and along one axis: a product, a point of an input tile, one of an output tile, one of a
+# weight; the latter less where so many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
 _MANY_CHANNELS = 4
 _W_LARGE, _W_SMALL, _W_LINE = (1.45, 11.6, 8.2, 7.7, 4.9), (1.38, 5.3, 6.7, 9.5, 6.7), (1.4, 7.0, 15.0, 20.0, 12.0)
 # The same of backward weights: x, dy, and a point of dw, which grows by a block of tiles at a time; and the loops of
