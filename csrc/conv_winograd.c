@@ -25,20 +25,16 @@ enum {
     MAX_TAPS = 125
 };
 
-/* What is done along an axis that is transformed, and how many axes are. */
-typedef struct {
-    int axes, out, taps;
-} scheme_shape;
-
-static const scheme_shape shapes[] = {
-    [F4X4_3X3] = {2, 4, 3}, [F2X2_5X5] = {2, 2, 5}, [F2X2_3X3] = {2, 2, 3}, [F4_3] = {1, 4, 3}, [F2_5] = {1, 2, 5}, [F2_3] = {1, 2, 3}};
+/* Outputs of a tile and taps along an axis that is transformed. */
+static const struct {
+    int out, taps;
+} shapes[] = {[F4X4_3X3] = {4, 3}, [F2X2_5X5] = {2, 5}, [F2X2_3X3] = {2, 3}, [F4_3] = {4, 3}, [F2_5] = {2, 5}, [F2_3] = {2, 3}};
 
 typedef struct {
     const conv_problem *problem;
-    int scheme, points, taps, all_taps; /* taps: of what is transformed at once */
-    int first_axis, last_axis;          /* that are transformed: these two, or this one; */
-    int64_t out[AXES];                  /* the outputs of a tile along each axis */
-    int64_t runs;                       /* taps of the depth that are not transformed */
+    int scheme, first_axis, last_axis; /* two axes are transformed, or one, which is both */
+    int64_t out[AXES];                 /* outputs of a tile along each axis */
+    int64_t points, taps, runs, all_taps; /* taps that are transformed together; so often, along the depth */
     correlation q, tiles; /* tiles: the same convolution with one output a tile, which reads points' worth of inputs */
     tiling cutting;
     int few, packs_itself; /* all tiles are one task's; it transforms the weights that it needs */
@@ -63,7 +59,14 @@ static channel_range part_of(int64_t n, int64_t parts, int64_t i) {
  * transform writes do not all fall into the same sets of the cache. */
 static int64_t point_step(const correlation *q, int64_t n) { return (lines(n * q->size) + 64) / q->size; }
 
-static int is_whole(const axis *a, int64_t taps) { return a->taps == taps && a->dilation == 1; }
+static int has_taps(const axis *a, int64_t taps) { return a->taps == taps && a->dilation == 1; }
+
+/* The scheme for so many taps along two axes or one, or -1. */
+static int scheme_for(int taps, int axes, int small) {
+    if (taps == 5) return small ? -1 : axes == 2 ? F2X2_5X5 : F2_5;
+    if (axes == 2) return small ? F2X2_3X3 : F4X4_3X3;
+    return small ? F2_3 : F4_3;
+}
 
 /* The scheme for a problem, and the axes that it transforms, or -1. */
 static int scheme_of(const conv_problem *problem, int *first, int *last) {
@@ -74,14 +77,14 @@ static int scheme_of(const conv_problem *problem, int *first, int *last) {
         if (axes[a].step != 1) return -1;
     if (problem->all_phases > 1 || count_taps(q) > MAX_TAPS || q->ci < q->table->lanes || q->padding_mode != 0) return -1;
     for (int taps = 3; taps <= 5; taps += 2) {
-        if (is_whole(axes + HEIGHT, taps) && is_whole(axes + WIDTH, taps)) {
+        if (has_taps(axes + HEIGHT, taps) && has_taps(axes + WIDTH, taps)) {
             *first = HEIGHT, *last = WIDTH;
-            return taps == 3 ? (small ? F2X2_3X3 : F4X4_3X3) : small ? -1 : F2X2_5X5;
+            return scheme_for(taps, 2, small);
         }
         for (int a = DEPTH; a < AXES; a++)
-            if (is_whole(axes + a, taps) && count_taps(q) == taps) {
+            if (has_taps(axes + a, taps) && count_taps(q) == taps) {
                 *first = *last = a;
-                return taps == 3 ? (small ? F2_3 : F4_3) : small ? -1 : F2_5;
+                return scheme_for(taps, 1, small);
             }
     }
     return -1;
@@ -124,25 +127,25 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
     job->q = job->tiles = problem->q;
     job->scheme = scheme_of(problem, &job->first_axis, &job->last_axis);
     const correlation *q = &job->q;
-    const scheme_shape *shape = &shapes[job->scheme];
-    const int64_t nr = q->table->nr;
+    const int64_t nr = q->table->nr, out = shapes[job->scheme].out, taps = shapes[job->scheme].taps;
     job->points = job->taps = 1;
     int64_t tiles = q->axes[IMAGE].out, outputs = 1;
     job->out[IMAGE] = 1;
     for (int a = DEPTH; a < AXES; a++) {
         const int transformed = a == job->first_axis || a == job->last_axis;
-        job->out[a] = transformed ? shape->out : 1;
+        job->out[a] = transformed ? out : 1;
         if (transformed) {
-            job->points *= shape->out + shape->taps - 1;
-            job->taps *= shape->taps;
-            outputs *= shape->out;
-            job->tiles.axes[a].out = ceil_div(q->axes[a].out, shape->out);
-            job->tiles.axes[a].step = shape->out;
-            job->tiles.axes[a].taps = shape->out + shape->taps - 1;
+            axis *of_tiles = &job->tiles.axes[a];
+            of_tiles->out = ceil_div(of_tiles->out, out);
+            of_tiles->step = out;
+            of_tiles->taps = out + taps - 1;
+            job->points *= out + taps - 1;
+            job->taps *= taps;
+            outputs *= out;
         }
         tiles *= job->tiles.axes[a].out;
     }
-    job->all_taps = (int)count_taps(q);
+    job->all_taps = count_taps(q);
     job->runs = job->all_taps / job->taps;
     job->few = tiles * MANY_CHANNELS <= q->co;
     job->packs_itself = job->few && problem->packing == PACK_AND_SOLVE;
@@ -164,7 +167,8 @@ static int64_t lay_out(winograd_job *job, const conv_problem *problem, int threa
     const int64_t *extent = job->cutting.extent, count = job->cutting.pixels, block = ceil_div(q->ci, job->blocks);
     const int64_t read = count / extent[DEPTH] * planes_of(job, extent[DEPTH]);
     job->slice = max_of(1, SLICE * 9 / job->all_taps); /* of weights */
-    job->tap_bytes = job->all_taps * point_step(q, min_of(q->ci, job->slice) * nr) * q->size; /* packing has the workspace of packed weights */
+    /* packing has the workspace of packed weights */
+    job->tap_bytes = job->all_taps * point_step(q, min_of(q->ci, job->slice) * nr) * q->size;
     job->weight_bytes = job->packs_itself ? job->points * point_step(q, job->runs * block * nr) * q->size : 0;
     job->pixel_bytes = lines(job->cutting.reach_pixels * (job->few ? ceil_div(q->ci, job->slices) : q->ci) * q->size);
     job->input_bytes = job->points * point_step(q, read * q->ci) * q->size;

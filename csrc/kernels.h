@@ -99,8 +99,8 @@ typedef struct {
 enum { F4X4_3X3, F2X2_5X5, F2X2_3X3, F4_3, F2_5, F2_3 };
 
 /* A transform of one tile between pixels (inputs, weights or their gradients, outputs plus bias or their gradients) and points,
- * of which an axis has as many as the tile reads inputs, over `channels` contiguous channels, at least a vector of them. Along
- * one axis pixels are pixel_step apart; gradients are those of F4X4_3X3. */
+ * as many along an axis as the tile reads inputs, over `channels` contiguous channels, at least a vector of them. Along one axis
+ * pixels are pixel_step apart. Gradients are those of F4X4_3X3. */
 typedef struct {
     void *pixels, *points;
     const void *bias;

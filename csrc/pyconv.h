@@ -26,9 +26,10 @@ typedef struct {
     double parameters[2];                             /* of the activation */
 } pyconv_conv;
 
-/* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3 (×1), stride and
- * dilation 1, padded with zeros, a vector's worth of channels to sum over (2: of either kind). Its rounding errors are a few
- * times those of the direct algorithm. */
+/* Whether Winograd's algorithm of that number can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3, 5×5
+ * or 3×3×3 (any depth) and of 3 or 5 along one axis, in small tiles of 3 only; stride and, but for a depth, dilation 1; padded
+ * with zeros; a vector's worth of channels to sum over. 2: 3×3, large tiles, and such channels of either kind. Its rounding
+ * errors are a few times those of the direct algorithm. */
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */

@@ -1,7 +1,9 @@
-/* Transforms of Winograd F(4×4, 3×3), a vector of channels at a time: Y = Aᵀ [(G w Gᵀ) ∘ (Bᵀ x B)] A.
+/* Transforms of Winograd's algorithms, a vector of channels at a time: Y = Aᵀ [(G w Gᵀ) ∘ (Bᵀ x B)] A, or Aᵀ [G w ∘ Bᵀ x] along one
+ * axis.
  *
- * Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, with the interpolation points 0, ±a, ±b, ∞ for
- * a = √½ and b = √2 in place of 1 and 2: the same work and a third of the rounding error. A point is one of 6 × 6.
+ * Lavin and Gray, Fast algorithms for convolutional neural networks, 2015. m outputs of r taps take m + r - 1 points: the four
+ * 0, ±1, ∞, or the six 0, ±a, ±b, ∞ with a = √½ and b = √2 in place of 1 and 2, which is the same work and a third of the
+ * rounding error. F(4, 3) and F(2, 5) share the latter and with them Bᵀ. In two dimensions a point is one of 4 × 4 or 6 × 6.
  */
 #define WINOGRAD_A ((real)0.70710678118654752440)
 #define WINOGRAD_B ((real)1.41421356237309504880)
