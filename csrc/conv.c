@@ -19,12 +19,10 @@ static int64_t products_of(const conv_problem *problem, column_layout layout, in
     return products;
 }
 
-enum { WINOGRAD = 1 }; /* a caller's choice, which gives up some precision; between the others nothing but time differs */
-
 /* Best first; the choice depends on shapes and the instruction set alone. */
-static const conv_engine *choose(const conv_problem *problem, int algorithm) {
+static const conv_engine *choose(const conv_problem *problem) {
     if (problem->pooled) return &planar_engine;
-    if (algorithm == WINOGRAD) return &winograd_engine;
+    if (problem->algorithm != DIRECT) return &winograd_engine;
     const correlation *q = &problem->q;
     const kernel_table *table = q->table;
     if (depthwise_engine_suits(problem)) return &depthwise_engine;
@@ -52,7 +50,7 @@ static conv_problem problem_of(const pyconv_conv *p, int pass, const void *w) {
 void pyconv_conv_forward(const pyconv_conv *p, const void *x, const void *w, const void *bias, void *y, void *workspace,
                          int threads) {
     conv_problem problem = forward_problem(p, x, w, bias, y);
-    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+    choose(&problem)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 void pyconv_conv_fused(const pyconv_conv *p, const void *x, const void *w, const void *bias, const void *residual, void *y,
@@ -61,13 +59,13 @@ void pyconv_conv_fused(const pyconv_conv *p, const void *x, const void *w, const
     problem.residual = residual;
     problem.activation = p->activation;
     problem.parameters = p->parameters;
-    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+    choose(&problem)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 void pyconv_conv_backward_data(const pyconv_conv *p, const void *dy, const void *w, const void *bias, void *dx,
                                void *workspace, int threads) {
     conv_problem problem = backward_data_problem(p, dy, w, bias, dx);
-    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+    choose(&problem)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 void pyconv_conv_backward_weights(const pyconv_conv *p, const void *dy, const void *x, void *dw, void *workspace, int threads) {
@@ -91,7 +89,7 @@ size_t prepare_conv(const pyconv_conv *p, int pass, int fused, int threads, void
         it.problem.activation = p->activation;
         it.problem.parameters = p->parameters;
     }
-    it.engine = choose(&it.problem, p->algorithm);
+    it.engine = choose(&it.problem);
     if (memory) memcpy(memory, &it, sizeof it);
     char *after = memory ? (char *)memory + sizeof it : 0;
     return sizeof it + (size_t)(it.engine->prepare ? it.engine->prepare(&it.problem, it.threads, after) : 0);
@@ -119,18 +117,18 @@ size_t pyconv_conv_workspace(const pyconv_conv *p, int pass, int threads) {
         return (size_t)(images_weights_suits(&q) ? images_weights_workspace(p, threads) : conv_weights_workspace(p, threads));
     }
     conv_problem problem = problem_of(p, pass, 0);
-    return (size_t)choose(&problem, p->algorithm)->workspace(&problem, threads);
+    return (size_t)choose(&problem)->workspace(&problem, threads);
 }
 
 size_t pyconv_conv_packed_size(const pyconv_conv *p, int pass) {
     const conv_problem problem = problem_of(p, pass, 0);
-    return (size_t)choose(&problem, p->algorithm)->packed(&problem);
+    return (size_t)choose(&problem)->packed(&problem);
 }
 
 int pyconv_conv_engine(const pyconv_conv *p, int pass) {
     static const conv_engine *const others[] = {&winograd_engine, &depthwise_engine, &dot_engine, &turned_engine, &planar_engine, &images_engine};
     const conv_problem problem = problem_of(p, pass, 0);
-    const conv_engine *engine = choose(&problem, p->algorithm);
+    const conv_engine *engine = choose(&problem);
     int number = (int)(sizeof others / sizeof *others);
     while (number > 0 && others[number - 1] != engine) number--;
     return number;
@@ -140,11 +138,11 @@ void pyconv_conv_pack(const pyconv_conv *p, int pass, const void *w, void *packe
     conv_problem problem = problem_of(p, pass, w);
     problem.packing = PACK_ONLY;
     problem.packed = packed;
-    choose(&problem, p->algorithm)->solve(&problem, useful_threads(p, threads), workspace);
+    choose(&problem)->solve(&problem, useful_threads(p, threads), workspace);
 }
 
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass) {
-    if (pass == 2) return fits_winograd_weights(p);
+    if (pass == 2) return p->algorithm != WINOGRAD_SMALL && fits_winograd_weights(p);
     conv_problem problem = problem_of(p, pass, 0);
     return fits_winograd(&problem);
 }

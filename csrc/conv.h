@@ -22,6 +22,7 @@ typedef struct {
     correlation q; /* out counts positions o of the first phase, no other has more; y_step leads from o to o + 1 */
     weight_view weights;
     const char *bias; /* of all groups, or NULL */
+    int algorithm;    /* a caller's choice: see below */
     int packing;      /* of weights: see below */
     char *packed;     /* weights packed beforehand, or where to pack them */
     const char *residual;  /* what is added to the outputs, where they lie in y, or NULL; */
@@ -34,6 +35,9 @@ typedef struct {
     int64_t kernel[AXES], stride[AXES], dilation[AXES], pad[AXES]; /* of the convolution, as its caller gave them */
     int64_t outputs[AXES], output_step[AXES];                      /* of y, all phases together */
 } conv_problem;
+
+/* Winograd's gives up some precision, in tiles as large as it knows, or in small ones; between the others nothing but time differs. */
+enum { DIRECT, WINOGRAD, WINOGRAD_SMALL };
 
 /* In each call, into its workspace; before it, so that none of that is left to do; or nothing else in this call. */
 enum { PACK_AND_SOLVE, PACKED, PACK_ONLY };
@@ -108,7 +112,7 @@ extern const conv_engine planar_engine;    /* pixels as the vector axis: few out
 extern const conv_engine turned_engine;    /* output channels as rows, pixels as columns: 1×1 channels-first, few pixels */
 extern const conv_engine dot_engine;       /* 1×1 over a few pixels: dot products with weights where they lie */
 extern const conv_engine depthwise_engine; /* one channel in and out a group, or a few */
-extern const conv_engine winograd_engine;  /* 3×3 of stride 1, where fits_winograd: a fourth of the products, some error */
+extern const conv_engine winograd_engine;  /* few taps of stride 1, where fits_winograd: fewer products, some error */
 
 extern const conv_engine images_engine;    /* images of a batch as the vector axis: few channels */
 

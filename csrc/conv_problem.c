@@ -13,6 +13,7 @@ static conv_problem new_problem(const pyconv_conv *p, const void *w, const void 
     copy_axes(problem.dilation, 1, p->dilation);
     copy_axes(problem.pad, 0, p->pad);
     problem.weights.w = w;
+    problem.algorithm = p->algorithm;
     problem.packing = p->packed ? PACKED : PACK_AND_SOLVE;
     problem.packed = (char *)w;
     problem.weights.group_step = p->k / p->groups * p->w_strides[0];

@@ -114,12 +114,17 @@ typedef struct {
     int64_t rows, taps, stride, dilation, pixels, channels, ci, co, x_step, w_taps, y_step;
 } depthwise_weights_args;
 
-/* A transform of one tile of Winograd F(4×4, 3×3) between pixels (6×6 inputs, 3×3 weights or their gradients, 4×4 outputs plus
- * bias or their gradients) and 36 points, over `channels` contiguous channels, at least a vector of them. */
+/* Winograd's algorithms: so many outputs of a tile for a kernel of so many taps, along two axes or one. */
+enum { F4X4_3X3, F2X2_5X5, F2X2_3X3, F4_3, F2_5, F2_3 };
+
+/* A transform of one tile between pixels (inputs, weights or their gradients, outputs plus bias or their gradients) and points,
+ * as many along an axis as the tile reads inputs, over `channels` contiguous channels, at least a vector of them. Along one axis
+ * pixels are pixel_step apart. Gradients are those of F4X4_3X3. */
 typedef struct {
     void *pixels, *points;
     const void *bias;
     int64_t row_step, pixel_step, point_step, channels;
+    int scheme;
 } winograd_args;
 
 /* Pooling of a grid of rows × pixels × lanes. Lane l of pixel p of row r looks at taps x + r·x_row + p·x_step + l·x_lane

@@ -20,16 +20,17 @@ typedef struct {
     int64_t x_strides[5], y_strides[5], w_strides[5]; /* of x or dx, y or dy, w or dw: (N, C, D, H, W), (K, C/g, D, H, W) */
     int32_t padding_mode;                             /* 0 zeros, 1 reflect, 2 replicate, 3 circular */
     int32_t real_bits;                                /* 32 or 64 */
-    int32_t algorithm;                                /* 0 direct, 1 Winograd */
+    int32_t algorithm;                                /* 0 direct, 1 Winograd, 2 in small tiles */
     int32_t packed;                                   /* w is what pyconv_conv_pack made of it; w_strides are as before */
     int32_t activation;                               /* of pyconv_conv_fused: a function of one variable (below), or -1 */
     double parameters[2];                             /* of the activation */
     int32_t pooled;                                   /* of pyconv_conv_fused: y holds maxima, see there */
 } pyconv_conv;
 
-/* Whether Winograd F(4×4, 3×3) can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3 (×1), stride and
- * dilation 1, padded with zeros, a vector's worth of channels to sum over (2: of either kind). Its rounding errors are a few
- * times those of the direct algorithm. */
+/* Whether Winograd's algorithm of that number can do a pass (0 forward, 1 backward data, 2 backward weights): kernels of 3×3, 5×5
+ * or 3×3×3 (any depth) and of 3 or 5 along one axis, in small tiles of 3 only; stride and, but for a depth, dilation 1; padded
+ * with zeros; a vector's worth of channels to sum over. 2: 3×3, large tiles, and such channels of either kind. Its rounding
+ * errors are a few times those of the direct algorithm. */
 int pyconv_conv_has_winograd(const pyconv_conv *p, int pass);
 
 /* Bytes of workspace that a pass (0 forward, 1 backward data, 2 backward weights) needs with so many threads. */

@@ -145,10 +145,10 @@ static void test_conv(int bits, int last, pyconv_conv p, int threads) {
                         ew[iw] += get(&dy, iy) * get(&x, ix);
                     }
             }
-    for (int winograd = 0; winograd < 2; winograd++)
+    for (int winograd = 0; winograd <= 2; winograd++) /* in large tiles, in small ones */
         for (int pass = 0; pass < 3; pass++) {
-            if (winograd && !pyconv_conv_has_winograd(&p, pass)) continue;
             p.algorithm = winograd;
+            if (winograd && !pyconv_conv_has_winograd(&p, pass)) continue;
             const double pixels = (double)(p.n * p.out[0] * p.out[1] * p.out[2]), eps = bits == 32 ? 0x1p-23 : 0x1p-52;
             const double terms = pass == 2 ? pixels : 9.0 * (double)(cg > kg ? cg : kg);
             const double tolerance = winograd ? 4 * eps * terms * largest(&x) * largest(pass == 2 ? &dy : &w) : 0;
@@ -376,6 +376,12 @@ static void test_table(const char *name, const kernel_table *f32, const kernel_t
          .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .pad = {0, 3, 3}},
         {.n = 2, .c = 35, .k = 33, .groups = 1, .in = {1, 7, 6}, .kernel = {1, 1, 1},
          .stride = {1, 2, 2}, .dilation = {1, 1, 1}},
+        {.n = 2, .c = 20, .k = 19, .groups = 1, .in = {3, 5, 7}, .kernel = {3, 3, 3},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {1, 1, 1}},
+        {.n = 1, .c = 17, .k = 20, .groups = 1, .in = {1, 7, 6}, .kernel = {1, 5, 5},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 2, 1}},
+        {.n = 2, .c = 20, .k = 21, .groups = 1, .in = {7, 2, 3}, .kernel = {3, 1, 1},
+         .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {1, 0, 0}},
         {.n = 8, .c = 2, .k = 3, .groups = 1, .in = {1, 20, 20}, .kernel = {1, 3, 3},
          .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}},
         {.n = 5, .c = 37, .k = 29, .groups = 1, .in = {1, 1, 1}, .kernel = {1, 1, 1},

@@ -229,7 +229,7 @@ def test_choices_time_every_algorithm_beside_the_chosen_one(tmp_path, capsys):
     for choice in found:
         assert choice["measured"].keys() == choice["predicted"].keys()
         assert choice["loss"] == choice["measured"][choice["chosen"]] / min(choice["measured"].values())
-    assert set(found[0]["measured"]) == {"direct", "winograd"}
+    assert set(found[0]["measured"]) == {"direct", "winograd", "winograd-small"}
     assert "of the 5 with more than one algorithm" in capsys.readouterr().out
 
 

@@ -140,8 +140,9 @@ def test_a_packed_matrix_is_multiplied_as_it_was(transpose_a, transpose_b):
 def test_a_residual_in_another_order_is_added_afterwards():
     y, x, w, b, spec = arrays_of(PROBLEMS[1], "channels_last", np.float32)
     residual = np.ones(y.shape, np.float32)
-    assert "does not lie" in fused.refuse_direct_conv(y, x, w, b, residual, spec, "relu")
-    assert "no cos" in fused.refuse_direct_conv(y, x, w, b, None, spec, "cos")
+    (direct,) = (row for row in kernels.rows("fused_conv") if row.algorithm == "direct")
+    assert "does not lie" in direct.refuse(y, x, w, b, residual, spec, "relu")
+    assert "no cos" in direct.refuse(y, x, w, b, None, spec, "cos")
     assert fused.refuse_conv_in_parts(y, x, w, b, residual, spec, "relu") is None
     fused.conv_in_parts(y, x, w, b, residual, spec, "relu")
     expected = np.empty_like(y)

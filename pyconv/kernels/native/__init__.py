@@ -6,6 +6,7 @@ from pyconv.kernels.native import (
     channels,
     conv,
     copies,
+    cost,
     elementwise,
     fused,
     linear,
@@ -17,19 +18,26 @@ from pyconv.kernels.native import (
     winograd,
 )
 
+_WINOGRAD = {"winograd": winograd.LARGE, "winograd-small": winograd.SMALL}  # tiles as large as it knows, or small ones
+
+_CONV = (
+    *(Row(name, it.conv, it.refuse, it.decline, it.pack_conv, it.predict) for name, it in _WINOGRAD.items()),
+    Row("direct", conv.conv, pack=conv.pack_conv, predict=conv.predict_conv),
+)
+
 KERNELS = {
-    "conv": (
-        Row("winograd", winograd.conv, winograd.refuse, winograd.decline, winograd.pack_conv, winograd.predict),
-        Row("direct", conv.conv, pack=conv.pack_conv, predict=conv.predict_conv),
-    ),
+    "conv": _CONV,
     "conv_backward_data": (
-        Row(
-            "winograd",
-            winograd.conv_backward_data,
-            winograd.refuse_backward_data,
-            winograd.decline_backward_data,
-            winograd.pack_backward_data,
-            winograd.predict_backward_data,
+        *(
+            Row(
+                name,
+                it.conv_backward_data,
+                it.refuse_backward_data,
+                it.decline_backward_data,
+                it.pack_backward_data,
+                it.predict_backward_data,
+            )
+            for name, it in _WINOGRAD.items()
         ),
         Row(
             "direct",
@@ -41,10 +49,10 @@ KERNELS = {
     "conv_backward_weights": (
         Row(
             "winograd",
-            winograd.conv_backward_weights,
-            winograd.refuse_backward_weights,
-            winograd.decline_backward_weights,
-            predict=winograd.predict_backward_weights,
+            winograd.LARGE.conv_backward_weights,
+            winograd.LARGE.refuse_backward_weights,
+            winograd.LARGE.decline_backward_weights,
+            predict=winograd.LARGE.predict_backward_weights,
         ),
         Row("direct", conv.conv_backward_weights, predict=conv.predict_backward_weights),
     ),
@@ -62,21 +70,7 @@ KERNELS = {
     "linear": (Row("direct", linear.linear, linear.refuse_linear, pack=linear.pack_linear),),
     "matmul": (Row("direct", linear.matmul, linear.refuse_matmul, pack=linear.pack_matmul),),
     "fused_conv": (
-        Row(
-            "winograd",
-            fused.winograd_conv,
-            fused.refuse_winograd_conv,
-            fused.decline_winograd_conv,
-            fused.pack_winograd_conv,
-            fused.predict_winograd_conv,
-        ),
-        Row(
-            "direct",
-            fused.direct_conv,
-            fused.refuse_direct_conv,
-            pack=fused.pack_direct_conv,
-            predict=fused.predict_direct_conv,
-        ),
+        *map(fused.row, (cost.WINOGRAD, cost.WINOGRAD_SMALL, cost.DIRECT), _CONV),
         Row("parts", fused.conv_in_parts, fused.refuse_conv_in_parts),
     ),
     "pooled_conv": (Row("direct", fused.pooled_conv, fused.refuse_pooled_conv, pack=fused.pack_pooled_conv),),

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from pyconv.kernels.native import cost
-from pyconv.kernels.native.cost import BACKWARD_DATA, BACKWARD_WEIGHTS, FORWARD
+from pyconv.kernels.native.cost import BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECT, FORWARD
 from pyconv.kernels.native.elementwise import UNARY
 from pyconv.kernels.native.library import aligned, call, ffi, fills_aligned, lib, pointer, workspace_for
 from pyconv.kernels.native.packing import PackedWeights, packing, weights_pointer
 from pyconv.kernels.padding import fold
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
-
-DIRECT, WINOGRAD = range(2)
 
 
 @fills_aligned
@@ -79,17 +77,17 @@ def conv_backward_weights(dw, dy, x, spec, algorithm=DIRECT):
 
 def predict_conv(y, x, w, b, spec, packed=False):
     """Seconds that `conv` should take."""
-    return cost.seconds(describe(spec, x, w, y), FORWARD, False, packed)
+    return cost.seconds(describe(spec, x, w, y), FORWARD, DIRECT, packed)
 
 
 def predict_backward_data(dx, dy, w, b, spec, packed=False):
     """Seconds that `conv_backward_data` should take."""
-    return cost.seconds(describe(spec, dx, w, dy), BACKWARD_DATA, False, packed)
+    return cost.seconds(describe(spec, dx, w, dy), BACKWARD_DATA, DIRECT, packed)
 
 
 def predict_backward_weights(dw, dy, x, spec, packed=False):
     """Seconds that `conv_backward_weights` should take."""
-    return cost.seconds(describe(spec, x, dw, dy), BACKWARD_WEIGHTS, False)
+    return cost.seconds(describe(spec, x, dw, dy), BACKWARD_WEIGHTS, DIRECT)
 
 
 def _aligned_weights(w):

@@ -16,6 +16,7 @@ from pyconv.kernels.native.library import get_isa, lib
 from pyconv.kernels.threads import get_num_threads
 
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
+DIRECT, WINOGRAD, WINOGRAD_SMALL = range(3)  # algorithms, as csrc/conv.h numbers them
 
 # The register tile of each instruction set, for float32: rows, columns, and lanes of a vector (docs/native.md).
 _TILES = {"avx512": (14, 32, 16), "avx2": (6, 16, 8), "neon": (8, 8, 4), "scalar": (6, 8, 4)}
@@ -32,10 +33,10 @@ _PLANAR = 2.0  # products of the planar register tile, to those of the general o
 _DEPTHWISE, _DEPTHWISE_WEIGHTS, _DEPTHWISE_INPUT, _DEPTHWISE_WEIGHT = 1.6, 2.4, 5.0, 60.0
 # Backward weights: an element of x, which is packed for each tap, of dy, which is read once a block, and of dw.
 _WEIGHTS_PRODUCT, _WEIGHTS_X, _WEIGHTS_DY, _WEIGHTS_DW = 1.03, 11.8, 26.0, 27.0
-# Winograd: a product, and one of the 36 points of an input tile, an output tile, and a weight: the latter less where so
-# many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
-_POINTS, _TILE, _MANY_CHANNELS = 36, 4, 4
-_W_PRODUCT, _W_INPUT, _W_OUTPUT, _W_WEIGHT, _W_WEIGHT_IN_CACHE = 1.45, 11.6, 8.2, 7.7, 4.9
+# Winograd, in 36 points, 16, and along one axis: a product, a point of an input tile, one of an output tile, one of a
+# weight; the latter less where so many output channels a tile keep transformed weights in L2 (csrc/conv_winograd.c).
+_MANY_CHANNELS = 4
+_W_LARGE, _W_SMALL, _W_LINE = (1.45, 11.6, 8.2, 7.7, 4.9), (1.38, 5.3, 6.7, 9.5, 6.7), (1.4, 7.0, 15.0, 20.0, 12.0)
 # The same of backward weights: x, dy, and a point of dw, which grows by a block of tiles at a time; and the loops of
 # a group, which wait for each other.
 _WW_PRODUCT, _WW_X, _WW_DY, _WW_SUM, _WW_BLOCK, _WW_GROUP = 1.92, 16.7, 7.8, 18.0, 128, 40_000
@@ -59,35 +60,52 @@ class _Sizes(NamedTuple):
     lanes: int
 
 
-def seconds(problem: Any, pass_: int, winograd: bool, packed: bool = False) -> float:
+class _Scheme(NamedTuple):
+    """How one of Winograd's algorithms takes a kernel."""
+
+    taps: int  # along each of the axes that are transformed
+    out: int  # outputs of a tile along these
+    axes: tuple[int, ...]  # of depth, height, width
+    points: int
+    runs: int  # taps of the depth that are not transformed
+
+    def tiles(self, size: Any) -> list[int]:
+        """Tiles of so large an output along each axis."""
+        return [-(-n // self.out) if axis in self.axes else n for axis, n in enumerate(size)]
+
+
+def seconds(problem: Any, pass_: int, algorithm: int, packed: bool = False) -> float:
     """Predicted time of a `pyconv_conv` on this machine with the threads set now; `packed`: weights beforehand."""
-    cycles = _cycles(problem, pass_, winograd, packed, lib.pyconv_isa())
+    cycles = _cycles(problem, pass_, algorithm, packed, lib.pyconv_isa())
     p = problem[0]
     products = p.n * p.k * (p.c // p.groups) * prod(p.out) * prod(p.kernel)
     threads = 1 if products < _SERIAL else max(1, lib.pyconv_effective_threads(get_num_threads()))
     return (cycles / threads + _CALL) / _cycles_a_second(p.real_bits, get_isa())
 
 
-def winograd_pays(problem: Any, pass_: int) -> bool:
-    """Whether a pass that both can do takes Winograd's algorithm fewer cycles than the direct one, weights unpacked."""
+def best(problem: Any, pass_: int) -> int:
+    """The algorithm that takes fewest cycles for a pass that Winograd's can do, weights unpacked."""
     isa = lib.pyconv_isa()
-    return _cycles(problem, pass_, True, False, isa) < _cycles(problem, pass_, False, False, isa)
+    algorithms = [DIRECT, WINOGRAD]
+    if pass_ != BACKWARD_WEIGHTS and _scheme(problem[0], WINOGRAD).taps == 3:
+        algorithms.append(WINOGRAD_SMALL)
+    return min(algorithms, key=lambda algorithm: _cycles(problem, pass_, algorithm, False, isa))
 
 
 @lru_cache(maxsize=512)
-def _cycles(problem: Any, pass_: int, winograd: bool, packed: bool, isa: Any) -> float:
+def _cycles(problem: Any, pass_: int, algorithm: int, packed: bool, isa: Any) -> float:
     """Cycles of one core. `problem` is one of those that `describe` keeps, the same object for the same problem."""
-    s = _sizes(problem[0], pass_)
+    p = problem[0]
+    s = _sizes(p, pass_)
     if pass_ == BACKWARD_WEIGHTS:
-        cycles = (
-            _winograd_weights(problem[0], s)
-            if winograd
-            else _direct_weights(s, lib.pyconv_conv_engine(problem, FORWARD))
-        )
-    elif winograd:
-        cycles = _winograd(problem[0], s, pass_, packed)
+        if algorithm == DIRECT:
+            cycles = _direct_weights(s, lib.pyconv_conv_engine(problem, FORWARD))
+        else:
+            cycles = _winograd_weights(p, s)
+    elif algorithm == DIRECT:
+        cycles = _direct(s, lib.pyconv_conv_engine(problem, pass_), packed, _channels_last(p, pass_))
     else:
-        cycles = _direct(s, lib.pyconv_conv_engine(problem, pass_), packed, _channels_last(problem[0], pass_))
+        cycles = _winograd(p, s, pass_, _scheme(p, algorithm), packed)
     return s.groups * cycles
 
 
@@ -121,22 +139,30 @@ def _direct_weights(s: _Sizes, engine: int) -> float:
     return _WEIGHTS_PRODUCT * products / (_FMAS * s.lanes) + moved / s.lanes
 
 
-def _winograd(p: Any, s: _Sizes, pass_: int, packed: bool) -> float:
-    tiles = _tiles(p, pass_)
-    in_cache = tiles * _MANY_CHANNELS <= s.co
-    weight = 0.0 if packed else _W_WEIGHT_IN_CACHE if in_cache else _W_WEIGHT
-    products = _up(tiles, s.rows) * s.ci * _columns(s.co, s.columns) / (_FMAS * s.lanes)
+def _winograd(p: Any, s: _Sizes, pass_: int, scheme: _Scheme, packed: bool) -> float:
+    depth, *area = scheme.tiles(getattr(p, "in") if pass_ == BACKWARD_DATA else p.out)
+    tiles, read = (p.n * planes * prod(area) for planes in (depth, depth + scheme.runs - 1))
+    line = len(scheme.axes) == 1
+    product, an_input, output, weight, weight_in_cache = (
+        _W_LINE if line else _W_SMALL if scheme.points == 16 else _W_LARGE
+    )
+    if packed:
+        weight = 0
+    elif tiles * _MANY_CHANNELS <= s.co:
+        weight = weight_in_cache
+    products = _up(tiles, s.rows) * scheme.runs * s.ci * _columns(s.co, s.columns) / (_FMAS * s.lanes)
     vectors = s.lanes if s.groups > 1 else 0  # a group's channels are a few of each pixel's, and its products short
     ci, co = _up(s.ci, s.lanes) + vectors, _up(s.co, s.lanes) + vectors
-    moved = tiles * (_W_INPUT * ci + _W_OUTPUT * co) + weight * s.ci * _up(s.co, s.columns)
-    return _POINTS * (_W_PRODUCT * products + moved / s.lanes)
+    moved = read * an_input * ci + tiles * output * co + weight * scheme.runs * s.ci * _up(s.co, s.columns)
+    return scheme.points * (product * products + moved / s.lanes)
 
 
 def _winograd_weights(p: Any, s: _Sizes) -> float:
-    tiles = _tiles(p, FORWARD)
+    scheme = _scheme(p, WINOGRAD)
+    tiles = p.n * prod(scheme.tiles(p.out))
     products = tiles * _up(s.co, s.rows) * _columns(s.ci, s.columns) / (_FMAS * s.lanes)
     moved = tiles * (_WW_X * s.ci + _WW_DY * s.co) + _WW_SUM * s.ci * s.co * -(-tiles // _WW_BLOCK)
-    return _POINTS * (_WW_PRODUCT * products + moved / s.lanes) + _WW_GROUP * (s.groups > 1)
+    return scheme.points * (_WW_PRODUCT * products + moved / s.lanes) + _WW_GROUP * (s.groups > 1)
 
 
 def _sizes(p: Any, pass_: int) -> _Sizes:
@@ -151,10 +177,14 @@ def _sizes(p: Any, pass_: int) -> _Sizes:
     return _Sizes(p.groups, c, k, large, small, taps, 1, small * taps * c, rows, columns, lanes)
 
 
-def _tiles(p: Any, pass_: int) -> int:
-    """Winograd's tiles of the images that a pass computes, of 4×4 outputs."""
-    depth, height, width = getattr(p, "in") if pass_ == BACKWARD_DATA else p.out
-    return p.n * depth * -(-height // _TILE) * -(-width // _TILE)
+def _scheme(p: Any, algorithm: int) -> _Scheme:
+    """What csrc/conv_winograd.c does for a kernel that it fits."""
+    depth, height, width = p.kernel
+    square = height == width > 1
+    taps = width if square else max(p.kernel)
+    out = 4 if taps == 3 and algorithm == WINOGRAD else 2
+    axes = (1, 2) if square else (list(p.kernel).index(taps),)
+    return _Scheme(taps, out, axes, (out + taps - 1) ** len(axes), depth if len(axes) == 2 else 1)
 
 
 def _channels_last(p: Any, pass_: int) -> bool:

@@ -6,53 +6,32 @@ residual does not lie as the result does, one call a part does the same.
 
 from __future__ import annotations
 
-from pyconv.kernels import choose
-from pyconv.kernels.native import conv, elementwise, linear, winograd
+from pyconv.kernels import Row, choose
+from pyconv.kernels.native import conv, elementwise, linear
 from pyconv.kernels.native.packing import packing, unsupported_layer
 from pyconv.kernels.spec import SQUARES
 
 
-def direct_conv(y, x, w, b, residual, spec, activation, *parameters):
-    """y = f(x ∗ w + b + residual)."""
-    _conv(conv.DIRECT, y, x, w, b, residual, spec, activation, parameters)
+def row(algorithm: int, of: Row) -> Row:
+    """The row of y = f(x ∗ w + b + residual) by the algorithm of a row of `conv`."""
 
+    def function(y, x, w, b, residual, spec, activation, *parameters):
+        problem = conv.describe(spec, x, w, y, algorithm, activation=activation, parameters=parameters)
+        conv.fused(problem, y, x, w, b, residual)
 
-def refuse_direct_conv(y, x, w, b, residual, spec, activation, *parameters):
-    return _refuse(y, x, w, residual, activation)
+    def refuse(y, x, w, b, residual, spec, activation, *parameters):
+        return (of.refuse and of.refuse(y, x, w, b, spec)) or _refuse(y, x, w, residual, activation)
 
+    def decline(y, x, w, b, residual, spec, *activation):
+        return of.decline and of.decline(y, x, w, b, spec)
 
-def pack_direct_conv(y, x, w, b, residual, spec, *activation):
-    """How it wants w packed, or None if nothing is gained."""
-    return conv.pack_conv(y, x, w, b, spec)
+    def pack(y, x, w, b, residual, spec, *activation):
+        return of.pack and of.pack(y, x, w, b, spec)
 
+    def predict(y, x, w, b, residual, spec, *activation, packed=False):
+        return of.predict and of.predict(y, x, w, b, spec, packed)  # the epilogue costs little beside the convolution
 
-def winograd_conv(y, x, w, b, residual, spec, activation, *parameters):
-    """y = f(x ∗ w + b + residual)."""
-    _conv(conv.WINOGRAD, y, x, w, b, residual, spec, activation, parameters)
-
-
-def refuse_winograd_conv(y, x, w, b, residual, spec, activation, *parameters):
-    return winograd.refuse(y, x, w, b, spec) or _refuse(y, x, w, residual, activation)
-
-
-def decline_winograd_conv(y, x, w, b, residual, spec, *activation):
-    """Why it should not, although it can."""
-    return winograd.decline(y, x, w, b, spec)
-
-
-def pack_winograd_conv(y, x, w, b, residual, spec, *activation):
-    """How it wants w packed."""
-    return winograd.pack_conv(y, x, w, b, spec)
-
-
-def predict_direct_conv(y, x, w, b, residual, spec, *activation, packed=False):
-    """Seconds that the convolution should take; the epilogue costs little beside it."""
-    return conv.predict_conv(y, x, w, b, spec, packed)
-
-
-def predict_winograd_conv(y, x, w, b, residual, spec, *activation, packed=False):
-    """Seconds that the convolution should take; the epilogue costs little beside it."""
-    return winograd.predict(y, x, w, b, spec, packed)
+    return Row(of.algorithm, function, refuse, of.decline and decline, pack, predict)
 
 
 def pooled_conv(y, x, w, b, spec, pool, activation, *parameters):
@@ -79,11 +58,6 @@ def refuse_direct_linear(y, x, w, b, residual, activation, *parameters):
 def pack_linear(y, x, w, b, residual, *activation):
     """How it wants w packed, or None if nothing is gained."""
     return linear.pack_linear(y, x, w, b)
-
-
-def _conv(algorithm, y, x, w, b, residual, spec, activation, parameters):
-    problem = conv.describe(spec, x, w, y, algorithm, activation=activation, parameters=parameters)
-    conv.fused(problem, y, x, w, b, residual)
 
 
 def _refuse(y, x, w, residual, activation):
