@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ELEMENTS = 16384 }; /* that a task makes, or a row of them */
+enum { ELEMENTS = 16384 }; /* that a task makes, or one row if that is more */
 
 typedef struct {
     const pyconv_resampling *p;
@@ -15,7 +15,7 @@ typedef struct {
     int64_t rows, block, sum; /* of outputs in all and of a task; bytes of a sum of rows, or 0 where one row is read in place */
 } resample_job;
 
-/* The k-th table's entries for output o of it: sources and weights lie axis after axis. */
+/* Where the sources and weights of an axis' output begin: the tables lie axis after axis. */
 static int64_t table_at(const pyconv_resampling *p, int axis, int64_t o) {
     int64_t at = o * p->taps[axis];
     for (int a = 0; a < axis; a++) at += p->out[a] * p->taps[a];

@@ -42,14 +42,14 @@ def _taps(mode: str, size: int, out: int, align_corners: bool, scale: float | No
     if mode.startswith("nearest"):  # in float32, whose rounding decides between neighbours in PyTorch and ONNX Runtime
         half = np.float32(0.5 if mode == "nearest-exact" else 0)
         index = np.floor((position.astype(np.float32) + half) * np.float32(step)).astype(np.int64)
-        return Taps(np.minimum(index, size - 1)[:, None], np.ones((out, 1)))
+        return Taps(np.clip(index, 0, size - 1)[:, None], np.ones((out, 1)))
     if align_corners:
         source = position * ((size - 1) / (out - 1) if out > 1 else 0.0)
     else:
         source = (position + 0.5) * step - 0.5
     if mode == "linear":
         source = np.maximum(source, 0)
-        first = np.minimum(np.floor(source).astype(np.int64), size - 1)
+        first = np.clip(np.floor(source).astype(np.int64), 0, size - 1)
         t = np.minimum(source - first, 1)
         return Taps(np.stack([first, np.minimum(first + 1, size - 1)], 1), np.stack([1 - t, t], 1))
     first = np.floor(source).astype(np.int64)

@@ -46,4 +46,14 @@ def test_parts_of_arrays_and_empty_batches():
     assert (whole[..., :4] == 7).all()
     assert (whole[..., 9:] == 7).all()
     resample.interpolate(expected[:0], x[:0], tables)
+    assert "nothing" in resample.refuse(np.ones((1, 1, 6, 6)), np.ones((1, 1, 0, 3)), tables)
     assert "float32 and float64" in resample.refuse(np.ones((1, 1, 2), int), np.ones((1, 1, 1), int), tables)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("scale", [-1.5, 1e-30, 1e30, np.nan, np.inf])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear", "cubic"])
+def test_whatever_the_scale_a_source_is_a_pixel(mode, scale):
+    """C reads where the tables say, and a model file may say anything."""
+    (taps,) = ResampleSpec((7,), mode, scale=(scale,)).tables((4,))
+    assert ((taps.source >= 0) & (taps.source < 4)).all()

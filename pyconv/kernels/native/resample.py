@@ -26,7 +26,7 @@ def interpolate(y, x, tables):
 
 def refuse(y, x, tables):
     """Why a call is refused."""
-    return unsupported(y, x)
+    return unsupported(y, x) or ("there is nothing to sample" if 0 in x.shape[1:] else None)
 
 
 def _strides(array) -> list[int]:

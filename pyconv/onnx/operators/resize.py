@@ -65,6 +65,8 @@ def _resized(x, sizes, scales, mode, coordinates, rounding, a):
     if tuple(sizes) == tuple(x.shape) and (scales is None or set(scales) == {1.0}):
         return x
     check_size(sizes, x)
+    if 0 in x.shape[2:]:
+        raise UnsupportedError("an image without pixels")
     kind, corners = _kind(x.shape[2:], sizes[2:], scales, mode, coordinates, rounding, a)
     if min(sizes[2:]) < 1:
         raise UnsupportedError("nothing left")
