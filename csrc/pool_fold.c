@@ -204,7 +204,8 @@ void fold_windows(const pool_job *job, const pool_tile *t, const grid *x, const 
     const window rows[] = {one[D], one[H], axis[W]}, of_rows[] = {axis[D], axis[H], divisors_of(&axis[W])};
     const int rows_first = is_of_places(job);
     const window *first = rows_first ? rows : down, *second = rows_first ? of_rows : along;
-    const box between = rows_first ? (box){{from->axis[D], from->axis[H], to->axis[W]}} : (box){{to->axis[D], to->axis[H], from->axis[W]}};
+    const box *at = rows_first ? from : to, *beside = rows_first ? to : from;
+    const box between = {{at->axis[D], at->axis[H], beside->axis[W]}};
     grid middle = in_scratch(job, t, &between, MIDDLE);
     if (y->place) middle.place = middle.data + middle.level_step * job->size;
     fold_boxes(job, t, job->kernel, first, x, from, &middle, &between);

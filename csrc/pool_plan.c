@@ -2,7 +2,7 @@
 #include "pool_job.h"
 
 enum {
-    TILE_BYTES = 256 << 10,   /* of a tile's input at most, in place, */
+    TILE_BYTES = 256 << 10,   /* of a tile's input at most, in place (of claims, which are redone at its edges, twice that), */
     SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1, */
     CLAIM_BYTES = 64 << 10,   /* or in L2, where what tiles overlap costs more; where there are few tiles at least: */
     FEW_BYTES = 8 << 10,
@@ -56,7 +56,7 @@ static pool_job describe(const pyconv_pool *p, int pass) {
         dilated |= forward[a].step > 1;
         job.is_shared |= of_mean && !is_divided_evenly(&forward[a]);
     }
-    job.is_scattered = of_max && (dilated || forward[D].most * forward[H].most > CLAIMED_TAPS || forward[W].most > CLAIMED_TAPS);
+    job.is_scattered = of_max && (dilated || max_of(forward[D].most * forward[H].most, forward[W].most) > CLAIMED_TAPS);
     job.is_claimed = of_max && !job.is_scattered;
     for (int a = 0; a < SPATIAL; a++) {
         job.axis[a] = of_mean ? job.turned[a] : forward[a];
@@ -83,7 +83,8 @@ static void merge_images(pool_job *job) {
 /* Images are depths, where an image has none: windows of one look at them one by one. */
 static void stack_images(pool_job *job) {
     const window *d = &job->axis[D];
-    if (job->images == 1 || job->is_scattered || d->in != 1 || d->out != 1 || count_of(d, 0) != 1 || divisor_of(d, 0) != 1) return;
+    if (job->images == 1 || job->is_scattered || d->in != 1 || d->out != 1) return;
+    if (count_of(d, 0) != 1 || divisor_of(d, 0) != 1) return;
     array *of[] = {&job->x, &job->y, &job->dy};
     const window images = {.step = 1, .in = job->images, .out = job->images, .most = 1, .common = 1, .period = 1};
     for (int i = 0; i < 3; i++) of[i]->step[D] = of[i]->image;
@@ -171,7 +172,7 @@ static void cut_tiles(pool_job *job) {
     const int64_t lanes = job->table->lanes, plane = cut_planes(job, INT64_MAX);
     const int64_t bytes = job->images * job->channels * plane * job->size;
     const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
-    const int64_t tile_bytes = in_place ? job->is_claimed ? 2 * TILE_BYTES : TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
+    const int64_t tile_bytes = in_place ? (1 + job->is_claimed) * TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
     const int64_t most = max_of(FEW_BYTES, min_of(tile_bytes, bytes / FEW_TILES)) / job->size;
     const int64_t few_vectors = job->whole[D] * job->whole[H] * job->whole[W] == 1 ? MANY_VECTORS : FEW_VECTORS;
     const int64_t fewest = job->along_rows ? 1 : in_place ? few_vectors * lanes : lanes;
