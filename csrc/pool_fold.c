@@ -198,12 +198,17 @@ void fold_windows(const pool_job *job, const pool_tile *t, const grid *x, const 
         fold_boxes(job, t, job->kernel, axis, x, from, y, to);
         return;
     }
-    const window down[] = {undivided(&axis[D]), undivided(&axis[H]), inputs_of(&axis[W])};
+    const window one[] = {inputs_of(&axis[D]), inputs_of(&axis[H]), inputs_of(&axis[W])};
+    const window down[] = {undivided(&axis[D]), undivided(&axis[H]), one[W]};
     const window along[] = {divisors_of(&axis[D]), divisors_of(&axis[H]), axis[W]};
-    const box between = {{to->axis[D], to->axis[H], from->axis[W]}};
+    const window rows[] = {one[D], one[H], axis[W]}, of_rows[] = {axis[D], axis[H], divisors_of(&axis[W])};
+    const int rows_first = is_of_places(job);
+    const window *first = rows_first ? rows : down, *second = rows_first ? of_rows : along;
+    const box *at = rows_first ? from : to, *beside = rows_first ? to : from;
+    const box between = {{at->axis[D], at->axis[H], beside->axis[W]}};
     grid middle = in_scratch(job, t, &between, MIDDLE);
     if (y->place) middle.place = middle.data + middle.level_step * job->size;
-    fold_boxes(job, t, job->kernel, down, x, from, &middle, &between);
-    fold_boxes(job, t, job->kernel, along, &middle, &between, y, to);
+    fold_boxes(job, t, job->kernel, first, x, from, &middle, &between);
+    fold_boxes(job, t, job->kernel, second, &middle, &between, y, to);
 }
 

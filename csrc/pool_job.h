@@ -5,7 +5,7 @@
 #include "pool_windows.h"
 
 enum { D, H, W, SPATIAL };
-enum { CLAIMED_TAPS = 64 }; /* along a row, or of columns, of overlapping windows whose maxima are claimed, at most */
+enum { CLAIMED_TAPS = 9 }; /* along a row, or of columns, of overlapping windows whose maxima are claimed, at most */
 enum { INPUT, SHARES, MIDDLE, PLACES, COTANGENT, RESULT, LISTS, AREAS }; /* of a worker's scratch */
 
 typedef struct {
@@ -53,6 +53,10 @@ typedef struct {
 /* What a pass is to do, how, in which tiles, and what scratch a worker needs (pool_plan.c). */
 pool_job plan_pooling(const pyconv_pool *p, int pass);
 
+/* Whether it looks for places of maxima. Where it does so in two steps, that is along rows first: of equal maxima the first is
+ * then that of the first row. */
+static inline int is_of_places(const pool_job *job) { return job->kernel == job->table->pool_argmax; }
+
 /* pool_fold.c */
 
 static inline int is_in_place(const pool_job *job, const array *of) { return job->along_rows || of->channel == 1; }
@@ -71,7 +75,8 @@ void move_box(const pool_job *job, const pool_tile *t, const array *of, const bo
 void fold_boxes(const pool_job *job, const pool_tile *t, void (*kernel)(const pool_args *), const window axis[SPATIAL],
                 const grid *x, const box *from, const grid *y, const box *to);
 
-/* The same for the windows of the job: in one step, or where they are large down their columns and then along the rows. */
+/* The same for the windows of the job: in one step, or where they are large down their columns and then along the rows,
+ * or the other way round. */
 void fold_windows(const pool_job *job, const pool_tile *t, const grid *x, const box *from, const grid *y, const box *to);
 
 /* pool_claim.c */

@@ -2,11 +2,11 @@
 #include "pool_job.h"
 
 enum {
-    TILE_BYTES = 256 << 10,   /* of a tile's input at most, in place, */
+    TILE_BYTES = 256 << 10,   /* of a tile's input at most, in place (of claims, which are redone at its edges, twice that), */
     SCRATCH_BYTES = 32 << 10, /* and in scratch, to stay in L1, */
     CLAIM_BYTES = 64 << 10,   /* or in L2, where what tiles overlap costs more; where there are few tiles at least: */
     FEW_BYTES = 8 << 10,
-    FEW_TILES = 8,
+    FEW_TILES = 4,
     FEW_VECTORS = 4,   /* of a block of channels in place, at least, */
     MANY_VECTORS = 32, /* and where a plane has one output */
     MOST_PLANES = 256  /* that small planes make a block of; others make one of a vector */
@@ -56,7 +56,7 @@ static pool_job describe(const pyconv_pool *p, int pass) {
         dilated |= forward[a].step > 1;
         job.is_shared |= of_mean && !is_divided_evenly(&forward[a]);
     }
-    job.is_scattered = of_max && (dilated || forward[D].most * forward[H].most > CLAIMED_TAPS || forward[W].most > CLAIMED_TAPS);
+    job.is_scattered = of_max && (dilated || max_of(forward[D].most * forward[H].most, forward[W].most) > CLAIMED_TAPS);
     job.is_claimed = of_max && !job.is_scattered;
     for (int a = 0; a < SPATIAL; a++) {
         job.axis[a] = of_mean ? job.turned[a] : forward[a];
@@ -83,7 +83,8 @@ static void merge_images(pool_job *job) {
 /* Images are depths, where an image has none: windows of one look at them one by one. */
 static void stack_images(pool_job *job) {
     const window *d = &job->axis[D];
-    if (job->images == 1 || job->is_scattered || d->in != 1 || d->out != 1 || count_of(d, 0) != 1 || divisor_of(d, 0) != 1) return;
+    if (job->images == 1 || job->is_scattered || d->in != 1 || d->out != 1) return;
+    if (count_of(d, 0) != 1 || divisor_of(d, 0) != 1) return;
     array *of[] = {&job->x, &job->y, &job->dy};
     const window images = {.step = 1, .in = job->images, .out = job->images, .most = 1, .common = 1, .period = 1};
     for (int i = 0; i < 3; i++) of[i]->step[D] = of[i]->image;
@@ -112,11 +113,13 @@ static int can_run_along_rows(const pool_job *job) {
 static void choose_steps(pool_job *job) {
     const window *w = &job->axis[W];
     const int64_t down = job->axis[D].most * job->axis[H].most, along = w->most;
-    const int is_places = job->kernel == job->table->pool_argmax; /* its second step costs twice as much a tap */
+    const int is_places = is_of_places(job);
+    const int64_t rows_in = job->axis[D].in * job->axis[H].in, rows_out = job->axis[D].out * job->axis[H].out;
     job->along_rows = !job->is_claimed && can_run_along_rows(job);
     job->axis[W].in_pairs = job->along_rows && come_in_pairs(w);
     job->is_separable = !job->is_claimed && down > 1 && along > 1 &&
-                        down * w->in + ((1 + is_places) * along + 3) * w->out < down * along * w->out;
+                        (is_places ? along * rows_in + (down + 3) * rows_out < down * along * rows_out
+                                   : down * w->in + (along + 3) * w->out < down * along * w->out);
     for (int a = H; a <= W && !is_places; a++) {
         window *doubled = &job->axis[a];
         int64_t levels = 0;
@@ -169,7 +172,7 @@ static void cut_tiles(pool_job *job) {
     const int64_t lanes = job->table->lanes, plane = cut_planes(job, INT64_MAX);
     const int64_t bytes = job->images * job->channels * plane * job->size;
     const int in_place = is_in_place(job, &job->x) && is_in_place(job, &job->y) && is_in_place(job, &job->dy);
-    const int64_t tile_bytes = in_place ? TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
+    const int64_t tile_bytes = in_place ? (1 + job->is_claimed) * TILE_BYTES : job->is_claimed ? CLAIM_BYTES : SCRATCH_BYTES;
     const int64_t most = max_of(FEW_BYTES, min_of(tile_bytes, bytes / FEW_TILES)) / job->size;
     const int64_t few_vectors = job->whole[D] * job->whole[H] * job->whole[W] == 1 ? MANY_VECTORS : FEW_VECTORS;
     const int64_t fewest = job->along_rows ? 1 : in_place ? few_vectors * lanes : lanes;
@@ -184,13 +187,13 @@ static void cut_tiles(pool_job *job) {
 /* Divides a worker's scratch. */
 static void lay_out(pool_job *job) {
     const window *w = job->axis;
-    const int is_places = job->kernel == job->table->pool_argmax, takes_dy = job->is_claimed || job->is_scattered;
+    const int is_places = is_of_places(job), takes_dy = job->is_claimed || job->is_scattered;
     int64_t input = 1, middle = 1, output = 1, result = 1, shares = 1, maxima = 1, counts = 0; /* pixels, taps */
     for (int a = 0; a < SPATIAL; a++) {
         int64_t inputs, outputs;
         most_reached(job, a, job->extent[a], &inputs, &outputs);
         input *= inputs;
-        middle *= a == W ? inputs : outputs;
+        middle *= (a == W) == is_places ? outputs : inputs;
         output *= outputs;
         maxima *= a == W ? outputs : inputs;
         shares *= a == W ? outputs : job->extent[a];

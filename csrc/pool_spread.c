@@ -38,7 +38,8 @@ static void read_windows(const pyconv_pool *p, windows axis[SPATIAL]) {
         axis[a] = (windows){.start = table,
                             .count = table + p->out[a],
                             .divisor = table + 2 * p->out[a],
-                            .in = p->in[a], .out = p->out[a]};
+                            .in = p->in[a],
+                            .out = p->out[a]};
         table += 3 * p->out[a] + 2 * p->in[a];
     }
 }

@@ -355,8 +355,7 @@ INLINE ivec NAME(ramp)(int64_t step) {
     return (ivec)v_load(ramp.lanes);
 }
 
-/* The first of equals and the last NaN wins. Taps come in that order, and stand at the group's place + place[t]; or, if
- * `paired`, in any, and their places are read from x_place. */
+/* The first of equals and the last NaN wins. Taps stand at the group's place + place[t] or, if `paired`, where x_place says. */
 INLINE void NAME(argmax_group)(const int paired, const NAME(pool_form) form, const NAME(pool_group) group, real *y, real *y_place,
                                const real *x, const real *x_place, const int64_t *offset, const int64_t *place, ivec ramp) {
     vec most[PARTS];
@@ -367,10 +366,7 @@ INLINE void NAME(argmax_group)(const int paired, const NAME(pool_form) form, con
         FOR_PARTS {
             const vec v = PART_LOAD(x + offset[t]);
             const ivec there = paired ? (ivec)PART_LOAD(x_place + offset[t]) : SPLAT(place[t]);
-            ivec better = (v > most[k]) | (v != v);
-            if (paired)
-                better = (v > most[k]) | ((v == most[k]) & (there < best[k])) |
-                         ((v != v) & ((most[k] == most[k]) | (there > best[k])));
+            const ivec better = (v > most[k]) | (v != v);
             most[k] = NAME(select)(better, v, most[k]);
             best[k] = (there & better) | (best[k] & ~better);
         }

@@ -78,7 +78,7 @@ INLINE void NAME(spread_row)(const int64_t taps, const spread_args *args, real *
 
 static void NAME(pool_spread_pairs)(const spread_args *args) { FOR_ROWS(NAME(spread_row)); }
 
-/* Tap by tap, in the order of memory. */
+/* Tap by tap, in the order of memory; there is no x. */
 INLINE void NAME(share_channels)(const int64_t taps, const spread_args *args, real *dx, const real *unused, const real *dy) {
     const int64_t lanes = args->lanes;
     const vec part = CONSTANT(1 / args->divisor);

@@ -172,7 +172,10 @@ def test_unpool_and_gather(backend, small, large, seed, dtype, add, x_order, i_o
     [
         pytest.param(Case(PoolSpec((2, 2), (2, 2), ((0, 0),) * 2, (1, 1)), (3, 67, 30, 34)), id="2x2"),
         pytest.param(Case(PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1)), (2, 35, 37, 41)), id="3x3"),
+        pytest.param(Case(PoolSpec((3, 3), (1, 1), ((1, 1),) * 2, (1, 1)), (2, 291, 9, 11)), id="3x3 side by side"),
+        pytest.param(Case(PoolSpec((11, 11), (1, 1), ((5, 5),) * 2, (1, 1)), (1, 37, 14, 15)), id="11x11"),
         pytest.param(Case(AdaptivePoolSpec((1, 1)), (3, 130, 17, 19)), id="global"),
+        pytest.param(Case(AdaptivePoolSpec((1, 1)), (1, 611, 7, 7)), id="global, one image"),
         pytest.param(Case(AdaptivePoolSpec((7, 7)), (2, 33, 24, 25)), id="adaptive"),
         pytest.param(Case(PoolSpec((5,), (3,), ((2, 1),), (1,)), (2, 20, 1500)), id="1d"),
         pytest.param(Case(PoolSpec((2,) * 3, (2,) * 3, ((0, 1),) * 3, (1,) * 3), (1, 19, 9, 14, 15)), id="3d"),
@@ -192,6 +195,19 @@ def test_sizes_beyond_one_vector(backend, case, order):
         dtype = np.int64 if kernel == "max_pool_indices" else np.float32
         expected = reference(kernel, shape, *arguments, case.windows, dtype=np.promote_types(dtype, np.float64))
         for algorithm, out in results(backend, kernel, shape, dtype, order, *arguments, case.windows):
+            np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6, err_msg=f"{kernel} {algorithm}")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nan_among_many_channels(backend, stride):
+    """A maximum first taken without regard to NaN is taken again where there is one."""
+    rng = np.random.default_rng(0)
+    case = Case(PoolSpec((3, 3), (stride, stride), ((1, 1),) * 2, (1, 1)), (1, 37, 9, 11))
+    x, dy = (integers(rng, shape, np.float32, "channels_last") for shape in (case.x, case.y))
+    x[0, ::5, 2, 3] = np.nan
+    for kernel, shape, arguments in (("max_pool", case.y, (x,)), ("max_pool_backward", case.x, (dy, x))):
+        expected = reference(kernel, shape, *arguments, case.windows)
+        for algorithm, out in results(backend, kernel, shape, np.float32, "channels_last", *arguments, case.windows):
             np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6, err_msg=f"{kernel} {algorithm}")
 
 
