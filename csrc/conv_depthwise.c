@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-    SCRATCH_BYTES = 64 << 10, /* of a tile's input, in scratch */
+    SCRATCH_BYTES = 64 << 10, /* of a tile's input, in scratch, */
+    LARGE_BYTES = 256 << 10,  /* or so many where a kernel covers a good part of that */
     TILE_BYTES = 192 << 10,   /* and in place, */
     FEW_BYTES = 16 << 10,     /* at least */
     WEIGHTS_BLOCK = 32,       /* channels whose weights' gradients a task makes in place */
@@ -16,6 +17,7 @@ enum {
     SMALL_BLOCK = 16,         /* and of one that is cut from a plane */
     MOST_OF_A_GROUP = 8,      /* channels */
     FEW_VECTORS = 4,          /* and in place, at least */
+    PART = 16,                /* of scratch */
     TASKS = 16,               /* that there should be for threads to share */
     GRAIN = 8                 /* pixels for which there must be columns */
 };
@@ -45,14 +47,21 @@ static int64_t packed_bytes(const depthwise_job *job) {
 /* The input channels that so many output channels have. */
 static int64_t inputs_of(const depthwise_job *job, int64_t outputs) { return outputs / job->q.co * job->q.ci; }
 
+/* Bytes of a tile's input, of so many channels at least: a tile should be larger than the kernel. */
+static int64_t scratch_bytes(const correlation *q, int64_t channels) {
+    int64_t kernel = channels * q->size;
+    for (int a = DEPTH; a < AXES; a++) kernel *= (q->axes[a].taps - 1) * q->axes[a].dilation + 1;
+    return kernel > SCRATCH_BYTES / PART ? LARGE_BYTES : SCRATCH_BYTES;
+}
+
 static void lay_out(depthwise_job *job, int64_t phases, int threads, workspace *memory) {
     correlation *q = &job->q;
-    const int64_t least = round_up(SMALL_BLOCK, job->unit);
+    const int64_t least = round_up(SMALL_BLOCK, job->unit), bytes = scratch_bytes(q, inputs_of(job, least));
     job->block = min_of(job->outputs, round_up(BLOCK, job->unit));
-    while (job->block > least && cut(q, inputs_of(job, job->block), SCRATCH_BYTES, 1, 1).count[HEIGHT] > 1)
+    while (job->block > least && cut(q, inputs_of(job, job->block), bytes, 1, 1).count[HEIGHT] > 1)
         job->block = max_of(least, job->block / 2 / least * least);
     job->blocks = ceil_div(job->outputs, job->block);
-    job->cutting = cut(q, inputs_of(job, job->block), SCRATCH_BYTES, ceil_div(TASKS, job->blocks), 64);
+    job->cutting = cut(q, inputs_of(job, job->block), bytes, ceil_div(TASKS, job->blocks), 64);
     int64_t pixels = job->cutting.reach[IMAGE]; /* what a padding repeats may lie anywhere */
     for (int a = DEPTH; a < AXES; a++) pixels *= q->padding_mode ? q->axes[a].in : job->cutting.reach[a];
     job->input_bytes = lines(pixels * inputs_of(job, job->block) * q->size);

@@ -3,6 +3,7 @@
  * for each of their input channels in turn, of which every lane gets its group's. */
 
 #define PIXELS 8
+#define FEW_TAPS 4
 
 /* How lanes get their input: each has its own; all lanes are of one group; or groups lie within a vector, whose lanes are
  * permuted where the instruction set can. */
@@ -59,6 +60,40 @@ INLINE void NAME(depthwise_block)(const int form, const int pixels, const int ta
     }
     if (count >= pixels) UNROLL for (int p = 0; p < pixels; p++) v_store(y + p * args->y_step, sum[p]);
     else UNROLL for (int p = 0; p < pixels; p++) if (p < count) v_store(y + p * args->y_step, sum[p]);
+}
+
+/* Adds so many taps of a kernel row, of stride 1 and without dilation. */
+INLINE void NAME(depthwise_taps)(const int taps, const int inside, const real *x, const int64_t *column, int64_t x_step,
+                                 const real *w, vec sum[PIXELS]) {
+    vec weight[FEW_TAPS];
+    UNROLL for (int t = 0; t < taps; t++) weight[t] = v_load(w + t * LANES);
+    UNROLL_ROW for (int j = 0; j < PIXELS - 1 + taps; j++) {
+        if (!inside && column[j] == PADDED) continue;
+        const vec v = v_load(x + (inside ? column[0] + j * x_step : column[j]));
+        UNROLL for (int t = 0; t < taps; t++)
+            if (j >= t && j - t < PIXELS) sum[j - t] = v_fma(v, weight[t], sum[j - t]);
+    }
+}
+
+/* A block of pixels with many taps, of stride 1 and without dilation: a few taps at a time stay in registers. */
+static void NAME(depthwise_long)(const depthwise_args *args, int64_t first, int64_t count, int64_t c) {
+    const int64_t *column = args->column + first, taps = args->taps, x_step = args->x_step;
+    real *y = (real *)args->y + first * args->y_step + c;
+    const vec start = args->bias ? v_load((const real *)args->bias + c) : v_set1(0);
+    vec sum[PIXELS];
+    UNROLL for (int p = 0; p < PIXELS; p++) sum[p] = start;
+    for (int64_t r = 0; r < args->rows; r++) {
+        const real *x = (const real *)args->x + args->x_row[r] + c, *w = (const real *)args->w + args->w_row[r] + c * args->w_taps;
+        int64_t t = 0;
+        for (; t + FEW_TAPS <= taps; t += FEW_TAPS) {
+            const int64_t begin = first + t, end = begin + PIXELS - 1 + FEW_TAPS;
+            if (begin >= args->inside_begin && end <= args->inside_end)
+                NAME(depthwise_taps)(FEW_TAPS, 1, x, column + t, x_step, w + t * LANES, sum);
+            else NAME(depthwise_taps)(FEW_TAPS, 0, x, column + t, x_step, w + t * LANES, sum);
+        }
+        for (; t < taps; t++) NAME(depthwise_taps)(1, 0, x, column + t, x_step, w + t * LANES, sum);
+    }
+    UNROLL for (int p = 0; p < PIXELS; p++) if (p < count) v_store(y + p * args->y_step, sum[p]);
 }
 
 /* Any other, and the last channels, fewer than a vector. */
@@ -129,9 +164,13 @@ static void NAME(depthwise)(const depthwise_args *args) {
             case 16 + 7: NAME(depthwise_form)(NAME(own_lanes), 7, 2, args, 0); return;
             default: break;
         }
+    const int is_long = args->taps > FEW_TAPS && args->stride == 1 && args->dilation == 1;
     for (int64_t p = 0; p < args->pixels; p += PIXELS)
-        for (int64_t c = 0; c < args->channels; c += LANES)
-            NAME(depthwise_any)(args, p, args->pixels - p, c, args->channels - c < LANES ? args->channels - c : LANES);
+        for (int64_t c = 0; c < args->channels; c += LANES) {
+            const int64_t count = args->pixels - p, lanes = args->channels - c < LANES ? args->channels - c : LANES;
+            if (is_long && lanes == LANES) NAME(depthwise_long)(args, p, count, c);
+            else NAME(depthwise_any)(args, p, count, c, lanes);
+        }
 }
 /* Backward weights: the sums of a few kernel rows stay in registers while a row of output pixels passes, FEW at a time, so
  * that each position of x and each pixel of dy is loaded once for all of them. */
@@ -245,6 +284,7 @@ static void NAME(depthwise_weights)(const depthwise_weights_args *args) {
         NAME(depthwise_weights_any)(args, c, args->channels - c < LANES ? args->channels - c : LANES);
 }
 #undef PIXELS
+#undef FEW_TAPS
 #undef FEW
 #undef MOST_SUMS
 #undef GROUP_LANES

@@ -42,6 +42,13 @@ def test_kernel_sizes_and_strides(isa, kernel, stride):
         every_pass(19, (9, 19), kernel, stride, 1, ((kernel // 2, kernel // 2),) * 2, order=order)
 
 
+@pytest.mark.parametrize("kernel", [9, 18, 31])
+def test_large_kernels(isa, kernel):
+    for order in ("C", "channels_last"):
+        every_pass(17, (12, 43), kernel, 1, 1, ((kernel // 2, kernel // 2 + 1),) * 2, order=order)
+    every_pass(16, (31, 40), kernel, 1, 1, ((8, 0), (3, 9)), "circular", "channels_last", np.float64)
+
+
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_dilation(isa, kernel):
     for stride in (1, 2):
