@@ -9,6 +9,7 @@ from pyconv.graph.graph import Graph
 from pyconv.graph.passes import (
     activated,
     batch_norm,
+    chains,
     common,
     constants,
     epilogue,
@@ -32,6 +33,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "epilogue": epilogue.run,
     "activated": activated.run,
     "unused": unused.run,
+    "chains": chains.run,
     "sooner": sooner.run,
 }
 
