@@ -133,15 +133,16 @@ void pyconv_cast(const pyconv_loops *p, void *y, const void *x, int threads);
 void pyconv_mixed(const pyconv_loops *p, int op, void *y, const void *a, const void *b, int threads);
 void pyconv_where(const pyconv_loops *p, void *y, const void *condition, const void *a, const void *b, int threads);
 
-/* A function of one variable (from[0]) or of two, up to PYCONV_MINIMUM. Values are numbered: inputs, numbers, then rows of intermediate
- * results, one of which (`to`) takes the result, or y where that is -1. */
+/* A function of one variable (from[0]) or of two, up to PYCONV_MINIMUM. Values are numbered: inputs, numbers, then rows of
+ * intermediate results, one of which (`to`) takes the result, or y where that is -1. */
 typedef struct {
     int64_t op, is_unary, to, from[2];
     double parameters[2];
 } pyconv_step;
 
-/* y = what the last step gives, from inputs of its shape, or of one element, whose strides are 0, and from numbers; y has stride 1 along the last axis. It
- * may be one of the inputs. If there is a condition (or -1), an input of one byte that is 0, y is the input `otherwise`. */
+/* y = what the last step gives, from inputs of its shape, or of one element, whose strides are 0, and from numbers. It may be one of
+ * the inputs. Along the last axis it has stride 1, and so have all but four of the inputs. If there is a condition (it is not -1),
+ * an input of one byte, and that byte is 0, then y is the input `otherwise`. */
 typedef struct {
     int64_t shape[6], strides[11][6], real_bits; /* of y and the inputs */
     int64_t inputs, numbers, count, condition, otherwise;

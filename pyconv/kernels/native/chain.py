@@ -12,7 +12,7 @@ _FIELDS = dict(ffi.typeof("pyconv_steps").fields)
 _DIMS = _FIELDS["shape"].type.length
 INPUTS, STEPS = _FIELDS["strides"].type.length - 1, _FIELDS["steps"].type.length
 NUMBERS = _FIELDS["number"].type.length
-_ROWS = 6  # of intermediate results at a time (csrc/chain.c)
+_ROWS, _COPIES = 6, 4  # intermediate results at a time, inputs that do not lie in a row (csrc/chain.c)
 
 
 def chain(y, *arguments):
@@ -61,6 +61,8 @@ def _described(shape, strides, itemsize, flags, numbers, steps):
     axes = [(1, (0,) * (1 + reads))] * (_DIMS - len(axes)) + axes
     if len(axes) > _DIMS or (axes[-1][0] > 1 and axes[-1][1][0] != 1):
         return "its result does not lie in a row"
+    if sum(s not in (0, 1) for s in axes[-1][1]) > _COPIES:
+        return "too many inputs do not lie in a row"
     steps_of = [[s[i] for _, s in axes] for i in range(1 + reads)]
     sizes = reads, len(numbers), len(lowered)
     return ffi.new(
