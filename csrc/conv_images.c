@@ -1,7 +1,7 @@
 /* The images engine: a vector holds one number of as many images as it has lanes, so that a weight serves a whole vector whatever
- * the numbers of channels and the width of the images are. For batches of images with few channels, where pixels fill no vectors and
- * output channels no panels. A tile's input is transposed to [depth][height][width][channel][image]; taps in the padding are left
- * out. Backward weights keeps the sums of each lane apart and adds up the lanes of a part of the batch at its end; batches are
+ * the numbers of channels and the width of the images are. For batches of images with few channels, where pixels fill no vectors
+ * and output channels no panels. A tile's input is transposed to [depth][height][width][channel][image]; taps in the padding
+ * are left out. Backward weights keeps the sums of each lane apart and adds up the lanes of a part of the batch at its end; batches are
  * split into parts by their size alone. */
 #include "conv.h"
 #include "threads.h"
@@ -40,7 +40,8 @@ static int takes(const correlation *q) {
 int images_engine_suits(const conv_problem *problem) {
     const correlation *q = &problem->q;
     const int64_t nr = q->table->nr, panels = round_up(q->co, nr);
-    if (problem->all_phases != 1 || q->co < LEAST_ROWS || q->co > 2 * nr || 3 * panels < 4 * q->co) return 0; /* full panels do better */
+    const int fills_panels = 4 * q->co > 3 * panels; /* of the general engine, which does better then */
+    if (problem->all_phases != 1 || q->co < LEAST_ROWS || q->co > 2 * nr || fills_panels) return 0;
     return takes(q) && count_taps(q) > 1;
 }
 
@@ -55,7 +56,8 @@ static void steps_of(const correlation *q, const tiling *cutting, int64_t steps[
 }
 
 /* Copies one row of the width of a vector of images, all channels, as far as it lies inside x. */
-static void gather_row(const correlation *q, int64_t low, int64_t begin, int64_t end, int64_t images, const char *from, char *to) {
+static void gather_row(const correlation *q, int64_t low, int64_t begin, int64_t end, int64_t images, const char *from,
+                       char *to) {
     const int64_t lanes = lanes_of(q), size = q->size, x_step = q->x_step[WIDTH];
     from += (low + begin) * x_step * size;
     to += begin * q->ci * lanes * size;
@@ -64,8 +66,8 @@ static void gather_row(const correlation *q, int64_t low, int64_t begin, int64_t
         return;
     }
     for (int64_t c = 0; c < q->ci; c++)
-        q->table->copy_block(to + c * lanes * size, q->ci * lanes, from + c * q->x_channel * size, x_step, q->x_step[IMAGE], end - begin,
-                             images);
+        q->table->copy_block(to + c * lanes * size, q->ci * lanes, from + c * q->x_channel * size, x_step, q->x_step[IMAGE],
+                             end - begin, images);
 }
 
 /* A tile's input, with its padding, of so many images from `image` on. */
@@ -81,10 +83,9 @@ static void gather(const correlation *q, const tiling *cutting, const tile *t, i
         for (int64_t h = 0; h < cutting->reach[HEIGHT]; h++) {
             const int64_t deep = t->begin[DEPTH] * q->axes[DEPTH].step + q->axes[DEPTH].first + d;
             const int64_t down = t->begin[HEIGHT] * q->axes[HEIGHT].step + q->axes[HEIGHT].first + h;
-            const int inside = deep >= 0 && deep < q->axes[DEPTH].in && down >= 0 && down < q->axes[HEIGHT].in;
             const int64_t z = input_position(q->padding_mode, deep, q->axes[DEPTH].in);
             const int64_t y = input_position(q->padding_mode, down, q->axes[HEIGHT].in);
-            if (!inside && (q->padding_mode == 0 || z < 0 || z >= q->axes[DEPTH].in || y < 0 || y >= q->axes[HEIGHT].in)) continue;
+            if (z < 0 || z >= q->axes[DEPTH].in || y < 0 || y >= q->axes[HEIGHT].in) continue; /* a zero, or beyond the tile */
             const char *from = x + (z * q->x_step[DEPTH] + y * q->x_step[HEIGHT]) * size;
             char *row = to + (d * steps[DEPTH] + h * steps[HEIGHT]) * size;
             if (end > begin) gather_row(q, low, begin, end, images, from, row);
@@ -136,7 +137,8 @@ static tap_range taps_inside(const correlation *q, int a, int64_t o, int64_t out
 }
 
 /* One row of outputs, [width][channel][image]. */
-static void solve_row(const images_job *job, const tile *t, const int64_t at[AXES], const int64_t steps[AXES], const char *x, char *row) {
+static void solve_row(const images_job *job, const tile *t, const int64_t at[AXES], const int64_t steps[AXES], const char *x,
+                      char *row) {
     const correlation *q = &job->q;
     const kernel_table *table = q->table;
     const axis *d = &q->axes[DEPTH], *h = &q->axes[HEIGHT], *w = &q->axes[WIDTH];
@@ -147,7 +149,8 @@ static void solve_row(const images_job *job, const tile *t, const int64_t at[AXE
     for (int64_t panel = 0; panel < job->panels; panel++) {
         const int64_t k = panel_begin(job, panel), rows = panel_begin(job, panel + 1) - k, term = q->ci * rows;
         const int64_t pixels = table->images_pixels / (2 * rows > table->images_rows ? 2 : 1);
-        const char *weights = job->packed + (k * job->panel_elements + (deep.begin * h->taps + down.begin) * w->taps * term) * size;
+        const int64_t tap = (deep.begin * h->taps + down.begin) * w->taps;
+        const char *weights = job->packed + (k * job->panel_elements + tap * term) * size;
         images_args args = {.bias = job->problem->bias ? job->problem->bias + k * size : 0,
                             .planes = deep.end - deep.begin,
                             .runs = down.end - down.begin,
@@ -176,8 +179,8 @@ static void spread_row(const correlation *q, const tile *t, int64_t images, cons
         return;
     }
     for (int64_t k = 0; k < q->co; k++)
-        q->table->spread_block(y + k * q->y_channel * q->size, y_step, q->y_step[IMAGE], row + k * lanes * q->size, q->co * lanes, width,
-                               images);
+        q->table->spread_block(y + k * q->y_channel * q->size, y_step, q->y_step[IMAGE], row + k * lanes * q->size, q->co * lanes,
+                               width, images);
 }
 
 static void images_task(void *context, int64_t i, int worker) {
@@ -228,8 +231,8 @@ static void images_solve(const conv_problem *problem, int threads, char *base) {
 
 const conv_engine images_engine = {images_packed, images_workspace, images_solve, 0, 0};
 
-/* Backward weights. Sums stand [output channel][tap, input channel][image], a tile of dy [panel][depth][height][width][channel][image],
- * where a panel is the output channels of a register tile. */
+/* Backward weights. Sums stand [output channel][tap, input channel][image], a tile of dy stands
+ * [panel][depth][height][width][channel][image], where a panel is the output channels of a register tile. */
 typedef struct {
     correlation q, dy; /* of one vector of images; dy: as if it were the input of a 1×1 convolution */
     tiling cutting, dy_cutting;
@@ -257,7 +260,10 @@ static int64_t lay_out_weights(weights_job *job, const pyconv_conv *p, const voi
     from.ci = q.co;
     from.x_channel = q.y_channel;
     memcpy(from.x_step, q.y_step, sizeof from.x_step);
-    for (int a = DEPTH; a < AXES; a++) from.axes[a] = (axis){.in = q.axes[a].out, .out = q.axes[a].out, .step = 1, .taps = 1, .dilation = 1};
+    for (int a = DEPTH; a < AXES; a++) {
+        const int64_t out = q.axes[a].out;
+        from.axes[a] = (axis){.in = out, .out = out, .step = 1, .taps = 1, .dilation = 1};
+    }
     job->q = of_a_vector(q);
     job->dy = of_a_vector(from);
     job->cutting = cut(&job->q, (q.ci + q.co) * lanes, SCRATCH_BYTES, 1, 1);
@@ -286,7 +292,8 @@ static void gather_dy(const weights_job *job, const tile *t, int64_t image, int6
     gather(dy, &job->dy_cutting, t, image, images, whole);
     for (int64_t panel = 0; panel < job->panels; panel++) {
         const int64_t k = first_row(job, panel), row = (first_row(job, panel + 1) - k) * lanes;
-        dy->table->copy_block(to + k * pixels * lanes * dy->size, row, whole + k * lanes * dy->size, dy->ci * lanes, 1, pixels, row);
+        const char *from = whole + k * lanes * dy->size;
+        dy->table->copy_block(to + k * pixels * lanes * dy->size, row, from, dy->ci * lanes, 1, pixels, row);
     }
 }
 

@@ -51,6 +51,9 @@ static void make(int64_t function, void *const a[ARGUMENTS], int threads) {
         case PYCONV_CALL_NLL_BACKWARD: pyconv_nll_backward(a[0], a[1], a[2], a[3], a[4], threads); break;
         case PYCONV_CALL_DROPOUT_MASK: pyconv_dropout_mask(a[0], a[1], a[2], (intptr_t)a[3], NUMBER(4), threads); break;
         case PYCONV_CALL_RESAMPLE: pyconv_resample(a[0], a[1], a[2], a[3], threads); break;
+        case PYCONV_CALL_CHAIN:
+            pyconv_chain(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], threads);
+            break;
         default: break;
     }
 }

@@ -149,6 +149,26 @@ void pyconv_cast(const pyconv_loops *p, void *y, const void *x, int threads);
 void pyconv_mixed(const pyconv_loops *p, int op, void *y, const void *a, const void *b, int threads);
 void pyconv_where(const pyconv_loops *p, void *y, const void *condition, const void *a, const void *b, int threads);
 
+/* A function of one variable (from[0]) or of two, up to PYCONV_MINIMUM. Values are numbered: inputs, numbers, then rows of
+ * intermediate results, one of which (`to`) takes the result, or y where that is -1. */
+typedef struct {
+    int64_t op, is_unary, to, from[2];
+    double parameters[2];
+} pyconv_step;
+
+/* y = what the last step gives, from inputs of its shape, or of one element, whose strides are 0, and from numbers. It may be one of
+ * the inputs. Along the last axis it has stride 1, and so have all but four of the inputs. If there is a condition (it is not -1),
+ * an input of one byte, and that byte is 0, then y is the input `otherwise`. */
+typedef struct {
+    int64_t shape[6], strides[11][6], real_bits; /* of y and the inputs */
+    int64_t inputs, numbers, count, condition, otherwise;
+    double number[16];
+    pyconv_step steps[24];
+} pyconv_steps;
+
+void pyconv_chain(const pyconv_steps *p, void *y, const void *x0, const void *x1, const void *x2, const void *x3, const void *x4,
+                  const void *x5, const void *x6, const void *x7, const void *x8, const void *x9, int threads);
+
 /* Arrays of outer × n × c × m elements, which statistics run over n and m. Either the stride of m is 1 in all of them, or
  * (`columns`) that of c is. Only sums have `outer` axes that are not 1, and columns with an n that is not. */
 typedef struct {
@@ -224,7 +244,8 @@ enum {
     PYCONV_CALL_COPY, PYCONV_CALL_FILL, PYCONV_CALL_CAST, PYCONV_CALL_MIXED, PYCONV_CALL_WHERE, PYCONV_CALL_SUM,
     PYCONV_CALL_MOMENTS, PYCONV_CALL_NORMALIZE, PYCONV_CALL_NORMALIZE_SUMS, PYCONV_CALL_BATCH_NORM_BACKWARD,
     PYCONV_CALL_SOFTMAX, PYCONV_CALL_SOFTMAX_BACKWARD, PYCONV_CALL_CROSS_ENTROPY, PYCONV_CALL_CROSS_ENTROPY_BACKWARD,
-    PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK, PYCONV_CALL_RESAMPLE
+    PYCONV_CALL_LABEL_WEIGHTS, PYCONV_CALL_NLL, PYCONV_CALL_NLL_BACKWARD, PYCONV_CALL_DROPOUT_MASK, PYCONV_CALL_RESAMPLE,
+    PYCONV_CALL_CHAIN
 };
 typedef struct {
     int64_t value[12];

@@ -147,7 +147,7 @@ def size_text(shape: Sequence[int]) -> str:
 
 
 _NEUTRAL = {"stride": 1, "padding": 0, "dilation": 1}  # what a convolution or pooling does not mention
-_SHOWN = ("shape", "input_size", "dtype", "classes")  # by the shapes of arrays
+_SHOWN = ("shape", "input_size", "dtype", "classes", "reads", "numbers")  # by the shapes of arrays, or not
 
 
 def op_text(node: Node) -> str:
@@ -162,6 +162,9 @@ def _attributes(described: Any) -> Iterable[str]:
         value = getattr(described, field.name)
         if is_dataclass(value):
             yield from _attributes(value)
+            continue
+        if field.name == "steps":
+            yield ", ".join(step.name for step in value)
             continue
         value = _common(value)
         if value not in (field.default, _NEUTRAL.get(field.name)) and field.name not in _SHOWN:

@@ -9,6 +9,7 @@ from pyconv.graph.graph import Graph
 from pyconv.graph.passes import (
     activated,
     batch_norm,
+    chains,
     common,
     constants,
     epilogue,
@@ -34,6 +35,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "maxima": maxima.run,
     "activated": activated.run,
     "unused": unused.run,
+    "chains": chains.run,
     "sooner": sooner.run,
 }
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pyconv.graph.graph import Graph
 from pyconv.graph.layout import VIEWS
 from pyconv.graph.passes.recompute import CHEAP
+from pyconv.ops.chain import Chain
 from pyconv.ops.elementwise import Compare, Pow
 
-QUICK = (*CHEAP, *VIEWS, Compare, Pow)
+QUICK = (*CHEAP, *VIEWS, Chain, Compare, Pow)
 
 
 def run(graph: Graph) -> Graph:

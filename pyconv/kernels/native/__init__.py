@@ -3,6 +3,7 @@
 from pyconv.kernels import Row
 from pyconv.kernels.im2col import pool as slices
 from pyconv.kernels.native import (
+    chain,
     channels,
     conv,
     copies,
@@ -85,6 +86,7 @@ KERNELS = {
         Row("wide", elementwise.mixed, elementwise.refuse_mixed),
     ),
     "where": (Row("wide", elementwise.where, elementwise.refuse_where),),
+    "chain": (Row("blocks", chain.chain, chain.refuse),),
     "copy": (Row("blocks", copies.copy, copies.refuse_copy),),
     "concat": (Row("blocks", copies.concat, copies.refuse_concat),),
     "slice_backward": (Row("blocks", copies.slice_backward, copies.refuse_slice_backward),),

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyconv.kernels import Row
 from pyconv.kernels.plain import (
+    chain,
     elementwise,
     fused,
     linear,
@@ -30,6 +31,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "unary_backward": unary.unary_backward,
     "binary": elementwise.binary,
     "where": elementwise.where,
+    "chain": chain.chain,
     "sum": reduction.sum,
     "maximum_over": reduction.maximum_over,
     "linear": linear.linear,
