@@ -72,7 +72,8 @@ typedef struct {
     }
 /* Makes the call with the form of args. */
 #define RUN_COMMON_FORMS(call)                                                                   \
-    if (args->in_pairs) RUN_FORM(call, args->taps, 1, 2, 1)                                      \
+    if (args->in_pairs && args->x_lane == 1) RUN_FORM(call, args->taps, 1, 2, 1)                 \
+    if (args->in_pairs) RUN_FORM(call, args->taps, args->x_lane, 2, 1)                           \
     if (args->x_lane == 1 && args->y_lane == 1 && args->taps == 4) RUN_FORM(call, 4, 1, 1, 0)    \
     if (args->x_lane == 1 && args->y_lane == 1 && args->taps == 9) RUN_FORM(call, 9, 1, 1, 0)    \
     if (args->x_lane == 1 && args->y_lane == 1) RUN_FORM(call, args->taps, 1, 1, 0)              \

@@ -174,6 +174,7 @@ def test_unpool_and_gather(backend, small, large, seed, dtype, add, x_order, i_o
         pytest.param(Case(PoolSpec((3, 3), (2, 2), ((1, 1),) * 2, (1, 1)), (2, 35, 37, 41)), id="3x3"),
         pytest.param(Case(PoolSpec((3, 3), (1, 1), ((1, 1),) * 2, (1, 1)), (2, 291, 9, 11)), id="3x3 side by side"),
         pytest.param(Case(PoolSpec((11, 11), (1, 1), ((5, 5),) * 2, (1, 1)), (1, 37, 14, 15)), id="11x11"),
+        pytest.param(Case(PoolSpec((4, 34), (2, 2), ((0, 0),) * 2, (1, 1)), (1, 5, 5, 36)), id="pairs of one output"),
         pytest.param(Case(AdaptivePoolSpec((1, 1)), (3, 130, 17, 19)), id="global"),
         pytest.param(Case(AdaptivePoolSpec((1, 1)), (1, 611, 7, 7)), id="global, one image"),
         pytest.param(Case(AdaptivePoolSpec((7, 7)), (2, 33, 24, 25)), id="adaptive"),
