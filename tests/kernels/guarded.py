@@ -1,6 +1,6 @@
 """Runs native kernels on arrays that end, or begin, where the process may not read: a stray access kills the process.
 
-`python guarded.py <instruction set>` is what test_native.py starts; it prints how many calls it made.
+`python guarded.py <instruction set>` is what test_native_process.py starts; it prints how many calls it made.
 """
 
 import ctypes

@@ -127,7 +127,10 @@ def _chain(end: Node, inside: set[int], fused: dict[int, Node]) -> Node | None:
 def _step(node: Node, values: tuple[int, ...]) -> ChainStep:
     if isinstance(node.op, Unary):
         return ChainStep(node.op.name, values, node.op.parameters)
-    return ChainStep("where" if isinstance(node.op, Where) else node.op.name, values)  # type: ignore[union-attr]
+    if isinstance(node.op, Where):
+        return ChainStep("where", values)
+    assert isinstance(node.op, _BINARY)
+    return ChainStep(node.op.name, values)
 
 
 def _ordered(chains: dict[int, tuple[Node, Node]]) -> list[int]:
