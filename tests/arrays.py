@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pyconv import kernels
+from pyconv.kernels.precision import precision
 
 WRITEABLE_ORDERS = ("C", "channels_last", "F", "reversed", "sliced", "misaligned")
 ORDERS = (*WRITEABLE_ORDERS, "readonly", "broadcast")
@@ -96,3 +97,20 @@ def assert_exact(actual, expected, algorithm):
         )
     else:
         np.testing.assert_array_equal(actual, expected, err_msg=algorithm, strict=False)
+
+
+def assert_passes_exact(x_shape, w_shape, spec, order, dtype):
+    """All three passes of a convolution on the native backend are the naive one's, on integers and without Winograd."""
+    y_shape = (x_shape[0], w_shape[0], *spec.output_size(x_shape[2:], w_shape[2:]))
+    rng = np.random.default_rng(0)
+    x, dy = integers(rng, x_shape, dtype, order), integers(rng, y_shape, dtype, order)
+    w, b = integers(rng, w_shape, dtype), integers(rng, (w_shape[0],), dtype)
+    for name, shape, arguments in (
+        ("conv", y_shape, (x, w, b)),
+        ("conv_backward_data", x_shape, (dy, w, None)),
+        ("conv_backward_weights", w_shape, (dy, x)),
+    ):
+        out = arranged(unwritten(shape, dtype), order)
+        with kernels.backend("native"), precision("strict"):
+            kernels.run(name, out, *arguments, spec)
+        assert_exact(out, reference(name, shape, *arguments, spec), f"{name} {x_shape} {w_shape} {order}")

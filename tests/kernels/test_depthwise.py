@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from arrays import arranged, assert_exact, integers, reference, unwritten
+from arrays import arranged, assert_passes_exact, unwritten
 
 from pyconv import kernels
-from pyconv.kernels.precision import precision
 from pyconv.kernels.spec import PADDING_MODES, ConvSpec
 
 if (reason := kernels.available("native")) is not None:
@@ -20,19 +19,7 @@ def every_pass(
     """All three passes of two images on the native backend against the naive one; `group`: its channels of x and y."""
     spec = ConvSpec((stride,) * 2, padding, (dilation,) * 2, groups, mode)
     x_shape, w_shape = (2, groups * group[0], *size), (groups * group[1], group[0], kernel, kernel)
-    y_shape = (2, w_shape[0], *spec.output_size(size, (kernel, kernel)))
-    rng = np.random.default_rng(kernel)
-    x, dy = integers(rng, x_shape, dtype, order), integers(rng, y_shape, dtype, order)
-    w, b = integers(rng, w_shape, dtype), integers(rng, (w_shape[0],), dtype)
-    for name, shape, arguments in (
-        ("conv", y_shape, (x, w, b)),
-        ("conv_backward_data", x_shape, (dy, w, None)),
-        ("conv_backward_weights", w_shape, (dy, x)),
-    ):
-        out = arranged(unwritten(shape, dtype), order)
-        with kernels.backend("native"), precision("strict"):  # a large group might take Winograd's algorithm
-            kernels.run(name, out, *arguments, spec)
-        assert_exact(out, reference(name, shape, *arguments, spec), f"{name} {kernel}×{kernel} {order}")
+    assert_passes_exact(x_shape, w_shape, spec, order, dtype)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arrays import arranged, assert_exact, integers, reference, unwritten
+from arrays import assert_passes_exact, unwritten
 
 from pyconv import kernels
 from pyconv.kernels.precision import precision
@@ -21,19 +21,7 @@ IMAGES = 6  # the number of the engine
 def every_pass(n, channels, size, kernel, spec, order="C", dtype=np.float32):
     """All three passes on the native backend against the naive one; `channels` of x and y."""
     x_shape, w_shape = (n, channels[0], *size), (channels[1], channels[0], *kernel)
-    y_shape = (n, channels[1], *spec.output_size(size, kernel))
-    rng = np.random.default_rng(n)
-    x, dy = integers(rng, x_shape, dtype, order), integers(rng, y_shape, dtype, order)
-    w, b = integers(rng, w_shape, dtype), integers(rng, (w_shape[0],), dtype)
-    for name, shape, arguments in (
-        ("conv", y_shape, (x, w, b)),
-        ("conv_backward_data", x_shape, (dy, w, None)),
-        ("conv_backward_weights", w_shape, (dy, x)),
-    ):
-        out = arranged(unwritten(shape, dtype), order)
-        with kernels.backend("native"), precision("strict"):  # or Winograd's algorithm may be quicker
-            kernels.run(name, out, *arguments, spec)
-        assert_exact(out, reference(name, shape, *arguments, spec), f"{name} {n} {channels} {kernel} {order}")
+    assert_passes_exact(x_shape, w_shape, spec, order, dtype)
 
 
 def square(kernel, stride=1, padding=None, mode="zeros"):
